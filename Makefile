@@ -1,0 +1,42 @@
+# Each target sets up what it needs under var/ first; the first time that takes a few minutes.
+PYTHON ?= python3
+PY = var/venv/bin/python
+SETUP = @$(PYTHON) -m appliance.bootstrap --extras
+
+.PHONY: help run test demo check bench clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make run    set up and start the hotline on this machine; Ctrl-C stops it"
+	@echo "make test   set up and prove it: unit, contract, Postgres and Asterisk tests"
+	@echo "make demo   two calls on the real Asterisk, and what Postgres holds afterwards"
+	@echo "make check  lint, types, house rules"
+	@echo "make bench  calls a second and what a call costs"
+	@echo "make clean  remove what was set up (var/), the hotline's data with it: asks first"
+
+run:
+	$(SETUP) appliance
+	@$(PY) -m appliance
+
+test:
+	$(SETUP) appliance,softphone,dev
+	@$(PY) -m pytest --cov --cov-report=term
+
+demo:
+	$(SETUP) appliance,softphone
+	@$(PY) -m demo
+
+check:
+	$(SETUP) appliance,softphone,dev
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@$(PY) -m pytest -q tests/unit -k floor
+
+bench:
+	$(SETUP) appliance,softphone
+	@$(PY) -m bench
+
+clean:
+	@printf 'var/ holds the database, the recordings and the secrets. Remove it all? [y/N] '; \
+	read answer; [ "$$answer" = y ] && rm -rf var || echo "nothing removed"

@@ -1,0 +1,109 @@
+"""The whole hotline on one machine: Postgres, Asterisk and the controller under one supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from importlib.resources import files
+from pathlib import Path
+
+from appliance import asterisk
+from appliance.postgres import Postgres
+from appliance.secrets import Secrets, completed
+from appliance.supervisor import Part
+from directory import importer
+from ivr.ledger import Ledger
+from ivr.prepare import prepare
+from ivr.settings import PREFIX, Settings
+from ivr.voices import voice
+
+TEST_ACCOUNT = "resident"
+"""The SIP account of the test resident: a trunk that logs in."""
+SAMPLE = ("companies.csv", "dispatchers.csv", "residents.csv")
+
+
+class Hotline:
+    """The parts in the order they start; `parts()` is for the supervisor."""
+
+    def __init__(self, settings: Settings, postgres_options: tuple[str, ...] = ()) -> None:
+        settings = replace(settings, home=settings.home.resolve())
+        self.secrets = Secrets.load(settings.home)
+        self.postgres: Postgres | None = None
+        if settings.database_url is None:
+            self.postgres = Postgres(
+                settings.home,
+                settings.postgres_port,
+                self.secrets.postgres_password,
+                options=postgres_options,
+            )
+        self.settings = completed(settings)
+        if settings.asterisk == "embedded" and settings.cel_file is None:
+            self.settings = replace(self.settings, cel_file=asterisk.layout(settings).cel_file)
+
+    def parts(self) -> list[Part]:
+        return list(self._parts())
+
+    def _parts(self) -> Iterator[Part]:
+        if self.postgres is not None:
+            yield self.postgres.part
+        if self.settings.asterisk == "embedded":
+            yield replace(asterisk.part(self.settings), before=self.prepare)
+            yield self.controller()
+        else:
+            yield replace(self.controller(), before=self.prepare)
+
+    def controller(self) -> Part:
+        return Part(
+            name="controller",
+            command=[sys.executable, "-m", "ivr", "serve"],
+            env={**os.environ, **_environment(self.settings)},
+            ready=self._is_well,
+        )
+
+    async def prepare(self) -> None:
+        """Between Postgres and Asterisk: tables, the sample directory if there is none, prompts, config."""
+        assert self.settings.database_url is not None
+        async with Ledger(self.settings.database_url, self.settings.home / "parked.jsonl") as ledger:
+            if not await ledger.all("directory.companies"):
+                await self._import_sample(ledger)
+            layout = asterisk.layout(self.settings) if self.settings.asterisk == "embedded" else None
+            account = (TEST_ACCOUNT, self.secrets.resident_password)
+            await prepare(self.settings, ledger, await voice(self.settings), layout, account)
+
+    async def _import_sample(self, ledger: Ledger) -> None:
+        for name in SAMPLE:
+            await importer.import_file(
+                Path(str(files("directory") / "sample" / name)),
+                ledger,
+                region=self.settings.region,
+                area_code=self.settings.area_code,
+                progress=False,
+            )
+
+    async def _is_well(self) -> bool:
+        url = f"http://{self.settings.panel_host}:{self.settings.panel_port}/health"
+        return await asyncio.to_thread(_answers, url)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310 - our own panel
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """The settings as the variables they came from."""
+    values = {}
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if value is not None and value != ():
+            text = ",".join(value) if isinstance(value, tuple) else str(value)
+            values[PREFIX + field.name.upper()] = text
+    return values

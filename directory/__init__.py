@@ -1,0 +1,1 @@
+"""The directory: companies, houses, residents, dispatchers; how they are taken in and found again."""

@@ -1,0 +1,243 @@
+"""The controller: opens the edges, hands them down, closes them in the reverse order.
+
+    Postgres → rules, phrases, prompts → AMI (takes stock) → FastAGI (takes calls) → panel → ticks
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from aiohttp import web
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from directory import lookup
+from directory.nouns import Company
+from directory.phones import to_e164
+from ivr.asterisk.agi import AgiServer, Session
+from ivr.asterisk.conf import DEFAULT_QUEUE
+from ivr.asterisk.follower import Follower
+from ivr.asterisk.line import AgiLine
+from ivr.call import Call, Kind, Outcome
+from ivr.dialplan.keeper import Keeper
+from ivr.dialplan.reception import Place, ToQueue, ToVoicemail, reception, unanswered
+from ivr.errors import DozvonError, HungUp, PeerError
+from ivr.ledger import Ledger
+from ivr.narrator import Narrator
+from ivr.settings import Settings
+from ivr.speech.prompts import PromptShelf
+from ivr.speech.voice import Voice
+from ivr.switchboard import Numbers, Switchboard
+from panel.web import Panel
+from recordings import audio, keeper
+from tickets import limits
+
+log = logging.getLogger(__name__)
+
+LOOKUP_WITHIN = 3.0
+
+
+def now() -> datetime:
+    """The moment, with its zone; the one clock of the controller."""
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class Book:
+    """The companies as last read: greeting a caller asks nobody."""
+
+    companies: tuple[Company, ...] = ()
+    by_line: dict[str | None, Company] = field(default_factory=dict)
+
+    async def read(self, ledger: Ledger) -> None:
+        rows = await ledger.all("directory.companies")
+        self.companies = tuple(lookup.company(row) for row in rows)
+        self.by_line = {line: company for company in self.companies for line in company.lines}
+
+
+class Controller:
+    """One controller of the hotline; any number of them may share a ledger."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, voice: Voice | None) -> None:
+        self.settings, self.ledger = settings, ledger
+        self.book = Book()
+        self.limits = limits.read()
+        self.keeper = Keeper(settings.dialplan)
+        recorded = settings.recorded or settings.home / "recorded"
+        self.narrator = Narrator(settings, PromptShelf(settings.prompts_folder, recorded, voice))
+        read = partial(to_e164, region=settings.region, area_code=settings.area_code)
+        self.numbers = Numbers(read, lambda dialled: self.book.by_line.get(dialled))
+        self.switchboard = Switchboard(
+            ledger, self.numbers, self.limits, ZoneInfo(settings.time_zone), on_open=self._on_open
+        )
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # a call
+
+    async def converse(self, session: Session) -> None:
+        """One AGI session: a conversation, then where the call goes."""
+        call = self.switchboard.open(
+            session.channel, now(), session.env.get("agi_callerid"), session.env.get("agi_extension")
+        )
+        company = self.numbers.company_of(call.dialled)
+        line = AgiLine(session, self.narrator.of(company), self.switchboard.take, now)
+        match session.script:
+            case "incoming":
+                zone = self.switchboard.zone_of(call)
+                place = await reception(line, self.keeper.rules, zone, now)
+            case "unanswered":
+                place = await unanswered(line, call.left_queue or Outcome.QUEUE_TIMED_OUT)
+            case script:
+                raise PeerError(f"no conversation is called {script[:40]!r}")
+        await self._send(line, place, company)
+
+    async def _send(self, line: AgiLine, place: Place, company: Company | None) -> None:
+        match place:
+            case ToQueue(category, priority):
+                queue = company.queue if company else DEFAULT_QUEUE
+                line.note(Kind.WENT, queue=queue, category=category, priority=priority)
+                await line.send_to(PLACE="queue", QUEUE=queue, QUEUE_PRIO=priority)
+            case ToVoicemail():
+                line.note(Kind.WENT, place="voicemail")
+                await line.send_to(PLACE="voicemail")
+            case _:
+                line.note(Kind.WENT, place="hang-up")
+                await line.send_to(PLACE="hang-up")
+
+    def _on_open(self, call: Call) -> None:
+        """Ask the directory who calls, while the greeting plays."""
+        self._spawn(self._identify(call), f"identify {call.id}")
+
+    async def _identify(self, call: Call) -> None:
+        at = now()
+        try:
+            async with asyncio.timeout(LOOKUP_WITHIN):
+                row = await self.ledger.one(
+                    "directory.who_calls", phone=call.caller, line=call.dialled, now=at
+                )
+        except (OSError, TimeoutError):
+            log.warning("the directory could not be asked; the call goes on", extra={"call": call.id})
+            return
+        if row is not None:
+            self.switchboard.identify(call, lookup.caller(row, call.caller), at)
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # what is looked at again and again
+
+    async def prepare(self) -> None:
+        """Read the directory and have every prompt ready."""
+        await self.book.read(self.ledger)
+        await self.narrator.prepare(self.book.companies, self.keeper.rules)
+
+    async def look_at_dialplan(self) -> None:
+        """Take up the admin's edit; new prompts are ready before the rules that name them are in force."""
+        old = self.keeper.rules
+        if not self.keeper.look():
+            return
+        try:
+            await self.narrator.prepare(self.book.companies, self.keeper.rules)
+        except DozvonError as error:
+            log.error("the edit of the dialplan is refused, the old rules stay: %s", error)
+            self.keeper.rules = old
+
+    async def take_in_recordings(self) -> None:
+        await keeper.look(self.ledger, audio.take_in, self.settings.spool, self.settings.recordings, now())
+
+    async def aclose(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def controller(settings: Settings, voice: Voice | None) -> AsyncIterator[Controller]:
+    """The running controller, until the block ends. Raises what keeps it from starting."""
+    assert settings.database_url is not None
+    async with AsyncExitStack() as stack:
+        ledger = await stack.enter_async_context(Ledger(settings.database_url, settings.home / "parked.jsonl"))
+        it = Controller(settings, ledger, voice)
+        stack.push_async_callback(it.aclose)
+        await it.prepare()
+        follower = Follower(settings, it.switchboard, ledger, settings.cel_file, now)
+        await stack.enter_async_context(follower.ami)
+        await stack.enter_async_context(AgiServer(it.converse, settings.agi_host, settings.agi_port))
+        await stack.enter_async_context(_panel(it, follower))
+        await stack.enter_async_context(_ticks(it, follower))
+        yield it
+
+
+@asynccontextmanager
+async def _panel(it: Controller, follower: Follower) -> AsyncIterator[None]:
+    settings = it.settings
+
+    def health() -> dict[str, Any]:
+        return {
+            "well": follower.took_stock.is_set(),
+            "ami": follower.ami.linked,
+            "calls": len(it.switchboard.going_on()),
+            "waiting": it.ledger.waiting,
+            "dialplan": "ok" if it.keeper.refused is None else "the last edit was refused; see the log",
+        }
+
+    assert settings.panel_token is not None
+    panel = Panel(it.ledger, it.limits, settings.panel_token, now, health)
+    runner = web.AppRunner(panel.application(), access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, settings.panel_host, settings.panel_port).start()
+        yield
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def _ticks(it: Controller, follower: Follower) -> AsyncIterator[None]:
+    """APScheduler only ticks: what is due stands in Postgres and in the files, so a missed tick loses nothing."""
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    scheduler = AsyncIOScheduler(timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True})
+    every: dict[Callable[[], Any], float] = {
+        it.look_at_dialplan: 1,
+        it.take_in_recordings: 1,
+        follower.ami.probe: 5,
+        follower.sweep: 30,
+        lambda: it.switchboard.sweep(now()): 30,
+    }
+    for work, seconds in every.items():
+        scheduler.add_job(partial(_tick, work), "interval", seconds=seconds)
+    scheduler.start()
+    try:
+        yield
+    finally:
+        scheduler.shutdown(wait=False)
+
+
+async def _tick(work: Callable[[], Any]) -> None:
+    """One tick; what goes wrong is said and tried again with the next one."""
+    try:
+        done = work()
+        if asyncio.iscoroutine(done):
+            await done
+    except (OSError, TimeoutError, PeerError, HungUp) as error:
+        log.warning("a tick failed and comes again", extra={"work": str(work), "why": str(error)})
+    except Exception:
+        log.exception("a tick failed and comes again", extra={"work": str(work)})
+
+
+async def serve(settings: Settings, voice: Voice | None, stop: asyncio.Event) -> None:
+    """Run until `stop` is set."""
+    async with controller(settings, voice):
+        log.info("the controller is ready", extra={"agi": settings.agi_port, "panel": settings.panel_port})
+        with contextlib.suppress(asyncio.CancelledError):
+            await stop.wait()

@@ -1,0 +1,253 @@
+"""Asterisk's channel-event log (CEL) turned into facts: one vocabulary for the live stream and for the file.
+
+Asterisk writes every event twice with the same stamp: to the manager's stream, which is followed live, and
+to a JSON-lines file (cel_custom), which is read after a gap. Both go through `CallLog`, and a fact's key is
+made of the event's own stamp, so that what is heard twice is remembered once.
+
+Source: https://docs.asterisk.org/Configuration/Reporting/Channel-Event-Logging-CEL/
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ivr.call import Fact, Kind
+
+INBOUND = "from-trunk"
+"""The context in which residents' calls arrive."""
+
+# The manager's names of the fields; the file's are those of cel_custom.conf.
+_MANAGER = {
+    "EventName": "EventType",
+    "CallerIDnum": "CIDNum",
+    "CallerIDname": "CIDName",
+    "Channel": "ChanName",
+    "Application": "AppName",
+    "UserDefType": "UserEventName",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One channel event."""
+
+    event: str
+    stamp: str
+    """Seconds since the epoch with microseconds, as Asterisk wrote it."""
+    channel: str
+    """PJSIP/101-0000002a"""
+    uniqueid: str
+    linkedid: str
+    fields: Mapping[str, str]
+
+    @classmethod
+    def of(cls, fields: Mapping[str, str]) -> Row:
+        """Raises KeyError or ValueError when it is no channel event."""
+        return cls(
+            event=fields["EventType"],
+            stamp=_stamp(fields["EventTime"]),
+            channel=fields["ChanName"],
+            uniqueid=fields["UniqueID"],
+            linkedid=fields["LinkedID"],
+            fields=fields,
+        )
+
+    @classmethod
+    def of_manager(cls, event: Mapping[str, str]) -> Row:
+        return cls.of({_MANAGER.get(name, name): value for name, value in event.items()})
+
+    @property
+    def at(self) -> datetime:
+        return datetime.fromtimestamp(float(self.stamp), UTC)
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """What Asterisk adds as JSON: cause of the hang-up, id of the bridge, who transferred to whom."""
+        try:
+            extra = json.loads(self.fields.get("Extra") or "{}")
+        except ValueError:
+            return {}
+        return extra if isinstance(extra, dict) else {}
+
+
+def _stamp(text: str) -> str:
+    float(text)
+    return text
+
+
+def extension(channel: str) -> str:
+    """ "101" of "PJSIP/101-0000002a"."""
+    return channel.partition("/")[2].rpartition("-")[0]
+
+
+@dataclass(slots=True)
+class _Followed:
+    """What is remembered of a call between its events."""
+
+    channel: str
+    linkedid: str
+    bridge: str | None = None
+    answered: bool = False
+    with_whom: str | None = None
+
+
+class CallLog:
+    """Feed it channel events in their order; it gives the facts they mean for residents' calls."""
+
+    def __init__(self) -> None:
+        self._calls: dict[str, _Followed] = {}
+        self._linked: dict[str, str] = {}
+        self._bridges: dict[str, dict[str, str]] = {}
+
+    def feed(self, row: Row) -> Iterator[Fact]:
+        """The facts of one event; none for what does not concern a resident's call."""
+        followed = self._calls.get(row.uniqueid)
+        if followed is not None:
+            yield from self._of_resident(row, followed)
+        elif row.event == "CHAN_START" and row.fields.get("Context") == INBOUND:
+            yield from self._arrived(row)
+        else:
+            yield from self._of_others(row)
+
+    def call_of(self, linkedid: str) -> str | None:
+        """The resident's call that a channel belongs to."""
+        return self._linked.get(linkedid)
+
+    def _arrived(self, row: Row) -> Iterator[Fact]:
+        self._calls[row.uniqueid] = _Followed(row.channel, row.linkedid)
+        self._linked[row.linkedid] = row.uniqueid
+        detail = {"caller": row.fields.get("CIDNum", ""), "dialled": row.fields.get("Exten", "")}
+        yield _fact(row.uniqueid, row, Kind.ARRIVED, **detail)
+
+    def _of_resident(self, row: Row, call: _Followed) -> Iterator[Fact]:
+        match row.event:
+            case "ANSWER":
+                yield _fact(row.uniqueid, row, Kind.PICKED_UP)
+            case "APP_START" if row.fields.get("AppName") == "Queue":
+                queue = row.fields.get("AppData", "").partition(",")[0]
+                yield _fact(row.uniqueid, row, Kind.QUEUED, queue=queue)
+            case "APP_START" if row.fields.get("AppName") == "Record":
+                yield _fact(row.uniqueid, row, Kind.MESSAGE)
+            case "USER_DEFINED" if row.fields.get("UserEventName") == "LeftQueue":
+                status = row.extra.get("extra", "")
+                yield _fact(row.uniqueid, row, Kind.LEFT_QUEUE, status=status)
+            case "USER_DEFINED" if row.fields.get("UserEventName") == "StaticRoute":
+                yield _fact(row.uniqueid, row, Kind.STATIC_ROUTE)
+            case "BRIDGE_ENTER":
+                call.bridge = self._enter(row)
+                yield from self._met(row.uniqueid, row, call)
+            case "BRIDGE_EXIT":
+                self._leave(row)
+                call.bridge = None
+            case "BLINDTRANSFER" | "ATTENDEDTRANSFER":
+                yield from self._transferred(row)
+            case "HANGUP":
+                yield _fact(row.uniqueid, row, Kind.HUNG_UP, _by(row, call), cause=row.extra.get("hangupcause"))
+            case "CHAN_END":
+                yield _fact(row.uniqueid, row, Kind.ENDED)
+                self._forget(row.uniqueid)
+
+    def _of_others(self, row: Row) -> Iterator[Fact]:
+        call_id = self._linked.get(row.linkedid)
+        match row.event:
+            case "CHAN_START" if call_id and row.channel.startswith("PJSIP/"):
+                yield _fact(call_id, row, Kind.RANG, extension(row.channel))
+            case "BRIDGE_ENTER":
+                bridge = self._enter(row)
+                for met, call in self._calls.items():
+                    if call.bridge == bridge:
+                        yield from self._met(met, row, call)
+            case "BRIDGE_EXIT":
+                self._leave(row)
+            case "BLINDTRANSFER" | "ATTENDEDTRANSFER":
+                yield from self._transferred(row)
+
+    def _enter(self, row: Row) -> str:
+        bridge = str(row.extra.get("bridge_id", ""))
+        self._bridges.setdefault(bridge, {})[row.uniqueid] = row.channel
+        return bridge
+
+    def _leave(self, row: Row) -> None:
+        bridge = str(row.extra.get("bridge_id", ""))
+        members = self._bridges.get(bridge, {})
+        members.pop(row.uniqueid, None)
+        if not members:
+            self._bridges.pop(bridge, None)
+
+    def _met(self, call_id: str, row: Row, call: _Followed) -> Iterator[Fact]:
+        """The resident shares a bridge with somebody: the first time she is answered, then she is joined."""
+        members = self._bridges.get(call.bridge or "", {})
+        others = [extension(channel) for unique, channel in members.items() if unique != call_id]
+        if not others or others[-1] == call.with_whom:
+            return
+        call.with_whom = others[-1]
+        yield _fact(call_id, row, Kind.JOINED if call.answered else Kind.ANSWERED, call.with_whom)
+        call.answered = True
+
+    def _transferred(self, row: Row) -> Iterator[Fact]:
+        """Which of the bridges named in the event holds a resident? Hers is the call handed on."""
+        extra = row.extra
+        bridges = {extra.get(name) for name in ("bridge_id", "bridge1_id", "bridge2_id")}
+        how = "blind" if row.event == "BLINDTRANSFER" else "attended"
+        target = extra.get("extension") or extension(str(extra.get("transfer_target_channel_name", "")))
+        for call_id, call in self._calls.items():
+            if call.bridge in bridges:
+                yield _fact(call_id, row, Kind.TRANSFERRED, extension(row.channel), how=how, to=target)
+
+    def _forget(self, call_id: str) -> None:
+        call = self._calls.pop(call_id)
+        self._linked.pop(call.linkedid, None)
+
+
+def _by(row: Row, call: _Followed) -> str | None:
+    source = str(row.extra.get("hangupsource", ""))
+    if source == call.channel:
+        return "resident"
+    return extension(source) if "/" in source else None
+
+
+def _fact(call: str, row: Row, kind: Kind, who: str | None = None, **detail: Any) -> Fact:
+    return Fact(call, row.at, kind, f"{row.stamp}/{kind}/{row.uniqueid}", who, detail)
+
+
+def read_log(path: Path, since: datetime) -> Iterator[Row]:
+    """The events of Asterisk's own file from `since` on, in their order; broken lines are passed over.
+
+    The file is in the order of time, so the first event is found by halving, not by reading it all.
+    """
+    with path.open("rb") as file:
+        file.seek(_offset(file, path.stat().st_size, since.timestamp()))
+        for line in file:
+            row = _row(line)
+            if row is not None and float(row.stamp) >= since.timestamp():
+                yield row
+
+
+def _row(line: bytes) -> Row | None:
+    try:
+        fields = json.loads(line)
+        return Row.of({str(name): str(value) for name, value in fields.items()})
+    except (ValueError, KeyError, AttributeError):
+        return None
+
+
+def _offset(file: Any, size: int, moment: float) -> int:
+    low, high = 0, size
+    while high - low > 65_536:
+        middle = (low + high) // 2
+        file.seek(middle)
+        file.readline()
+        row = next((r for r in map(_row, iter(file.readline, b"")) if r is not None), None)
+        if row is not None and float(row.stamp) < moment:
+            low = middle
+        else:
+            high = middle
+    file.seek(low)
+    if low:
+        file.readline()
+    return int(file.tell())

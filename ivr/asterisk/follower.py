@@ -1,0 +1,160 @@
+"""Follows one Asterisk: its live events while there is a link, its log after a gap."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from ivr.asterisk.cel import CallLog, Row, extension, read_log
+from ivr.asterisk.manager import Ami, Event
+from ivr.call import Call, Fact, Kind
+from ivr.errors import PeerError
+from ivr.settings import Settings
+from ivr.store import Store
+from ivr.switchboard import Switchboard, lost
+
+log = logging.getLogger(__name__)
+
+MARGIN = timedelta(seconds=10)
+"""The log is read from a little before the last known moment: what is told twice is remembered once."""
+STOCK_RETRY = 2.0
+
+_HOLD = {"Hold": Kind.HELD, "Unhold": Kind.RESUMED}
+
+
+class Follower:
+    """Turns what Asterisk tells into facts on the switchboard.
+
+    `async with Follower(...)` holds the link. After every login it takes stock: reads Asterisk's own log
+    since the last known moment, then closes calls whose channel is gone.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        switchboard: Switchboard,
+        store: Store,
+        cel_file: Path | None,
+        now: Callable[[], datetime],
+    ) -> None:
+        assert settings.ami_secret is not None
+        self._name = settings.asterisk_name
+        self._switchboard, self._store, self._now = switchboard, store, now
+        self._cel_file = cel_file
+        self._calls = CallLog()
+        self._held_back: list[Event] | None = []
+        self._missing: set[str] = set()
+        self.took_stock = asyncio.Event()
+        """Set once everything that happened before now is known."""
+        self.ami = Ami(
+            settings.ami_host,
+            settings.ami_port,
+            settings.ami_user,
+            settings.ami_secret,
+            on_event=self._heard,
+            on_link=self._take_stock,
+            on_loss=self._lost_link,
+        )
+
+    def _heard(self, event: Event) -> None:
+        if self._held_back is not None:
+            self._held_back.append(event)  # until the stock is taken
+            return
+        match event.get("Event"):
+            case "CEL":
+                self._follow(Row.of_manager(event))
+            case "Hold" | "Unhold" as what:
+                self._note(event, _HOLD[what], extension(event["Channel"]))
+            case "QueueCallerJoin":
+                self._note(event, Kind.QUEUE_PLACE, None, position=event.get("Position"))
+
+    def _follow(self, row: Row) -> None:
+        for fact in self._calls.feed(row):
+            self._switchboard.take(fact)
+
+    def _note(self, event: Event, kind: Kind, who: str | None, **detail: str | None) -> None:
+        call = self._calls.call_of(event.get("Linkedid", ""))
+        if call is not None:
+            at = self._now()
+            self._switchboard.take(Fact(call, at, kind, f"{kind}/{at.timestamp():.6f}", who, detail))
+
+    def _lost_link(self) -> None:
+        self._held_back = []
+        self.took_stock.clear()
+
+    async def _take_stock(self) -> None:
+        """What happened while nobody listened? Tried until it is known; live events wait meanwhile."""
+        while True:
+            try:
+                await self._stock()
+                break
+            except (PeerError, OSError, TimeoutError) as error:
+                log.warning("stock could not be taken, trying again", extra={"why": str(error)})
+            except Exception:
+                log.exception("stock could not be taken, trying again")
+            if not self.ami.linked:
+                return
+            await asyncio.sleep(STOCK_RETRY)
+        held_back, self._held_back = self._held_back or [], None
+        for event in held_back:
+            self._heard(event)
+        self.took_stock.set()
+        log.info("stock taken", extra={"calls": len(self._switchboard.going_on())})
+
+    async def _stock(self) -> None:
+        since = await self._resume_known()
+        self._calls = CallLog()
+        last_seen: dict[str, datetime] = {}
+        for row in await asyncio.to_thread(self._log_since, since):
+            last_seen[row.linkedid] = row.at
+            self._follow(row)
+        for call in await self._gone():
+            self._switchboard.take(lost(call, last_seen.get(call.id, call.arrived_at)))
+
+    async def sweep(self) -> None:
+        """Close calls whose channel has been gone for two looks though nobody told their end."""
+        if not self.took_stock.is_set():
+            return
+        gone = await self._gone()
+        for call in gone:
+            if call.id in self._missing:
+                self._switchboard.take(lost(call, self._now()))
+        self._missing = {call.id for call in gone}
+
+    async def _gone(self) -> list[Call]:
+        """Calls that go on here but not in Asterisk."""
+        before = self._switchboard.going_on()
+        channels = await self.ami.ask("CoreShowChannels")
+        alive = {event["Uniqueid"] for event in channels if event.get("Event") == "CoreShowChannel"}
+        return [
+            call
+            for call in before
+            if call.id not in alive and call.ended_at is None and call.id.startswith(f"{self._name}-")
+        ]
+
+    async def _resume_known(self) -> datetime:
+        """Take up what the ledger knows as going on; returns from which moment the log is to be read."""
+        rows = await self._store.all("calls.going_on", asterisk=self._name)
+        facts = await self._store.all("calls.facts", calls=[row["id"] for row in rows])
+        for row in rows:
+            if row["id"] not in self._switchboard.calls:
+                call = Call(**{name: row[name] for name in row if name in Call.__slots__})
+                mine = [
+                    Fact(f["call_id"], f["at"], Kind(f["kind"]), f["key"], f["who"], f["detail"])
+                    for f in facts
+                    if f["call_id"] == call.id
+                ]
+                self._switchboard.resume(call, mine)
+        known = [call.arrived_at for call in self._switchboard.going_on()]
+        last = await self._store.one("calls.last_heard", asterisk=self._name)
+        if last and last["at"]:
+            known.append(last["at"])
+        return min(known) - MARGIN if known else datetime.fromtimestamp(0, UTC)
+
+    def _log_since(self, since: datetime) -> list[Row]:
+        if self._cel_file is None or not self._cel_file.exists():
+            return []
+        return list(read_log(self._cel_file, since))

@@ -1,0 +1,201 @@
+"""The nouns of a call: what happened to it (facts) and what it is now (`Call`), folded from them.
+
+A fact is append-only: a moment, a subject, a kind. The same facts in the same order always make the same
+call, whether they were heard live or read from Asterisk's log after a gap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+MESSAGE_WORTH_HEARING = timedelta(seconds=2)
+"""A shorter voice message is a hang-up at the tone, not a message."""
+
+
+class Kind(StrEnum):
+    """What can happen to a call. The same words are the SQL enum `fact_kind`."""
+
+    ARRIVED = "arrived"
+    """Reached the exchange."""
+    STATIC_ROUTE = "static_route"
+    """Carried by Asterisk alone: there was no controller."""
+    IDENTIFIED = "identified"
+    """The directory knows who calls."""
+    PICKED_UP = "picked_up"
+    """The line went off hook: the greeting starts."""
+    PROMPT = "prompt"
+    KEY = "key"
+    WRONG_KEY = "wrong_key"
+    SILENCE = "silence"
+    WENT = "went"
+    """The menu decided where the call goes."""
+    QUEUED = "queued"
+    QUEUE_PLACE = "queue_place"
+    LEFT_QUEUE = "left_queue"
+    """Left it unanswered: timed out, full, nobody there."""
+    RANG = "rang"
+    ANSWERED = "answered"
+    """A dispatcher and the resident hear each other for the first time."""
+    JOINED = "joined"
+    """Another dispatcher is on the line now (after a transfer)."""
+    HELD = "held"
+    RESUMED = "resumed"
+    TRANSFERRED = "transferred"
+    MESSAGE = "message"
+    """The tone sounded: the resident may leave a voice message."""
+    HUNG_UP = "hung_up"
+    ENDED = "ended"
+
+
+class Outcome(StrEnum):
+    """How a call ended. The same words are the SQL enum `call_outcome`."""
+
+    TALKED = "talked"
+    ABANDONED_IN_GREETING = "abandoned_in_greeting"
+    ABANDONED_IN_MENU = "abandoned_in_menu"
+    ABANDONED_IN_QUEUE = "abandoned_in_queue"
+    QUEUE_TIMED_OUT = "queue_timed_out"
+    QUEUE_FULL = "queue_full"
+    NO_DISPATCHER = "no_dispatcher"
+    """Nobody was at a phone."""
+    VOICEMAIL = "voicemail"
+    CUT_OFF = "cut_off"
+    """Neither side hung up: the exchange, the trunk or the network went away."""
+
+
+class Stage(StrEnum):
+    """Where a call is now."""
+
+    GREETING = "greeting"
+    MENU = "menu"
+    QUEUE = "queue"
+    TALK = "talk"
+    MESSAGE = "message"
+    ENDED = "ended"
+
+
+# Asterisk's QUEUESTATUS when Queue() gives the caller back.
+_LEFT_QUEUE = {
+    "TIMEOUT": Outcome.QUEUE_TIMED_OUT,
+    "FULL": Outcome.QUEUE_FULL,
+    "JOINEMPTY": Outcome.NO_DISPATCHER,
+    "LEAVEEMPTY": Outcome.NO_DISPATCHER,
+    "JOINUNAVAIL": Outcome.NO_DISPATCHER,
+    "LEAVEUNAVAIL": Outcome.NO_DISPATCHER,
+}
+
+# Q.850 causes of a call that nobody ended on purpose: no route, channel or network out of order, RTP timeout…
+_CUT_OFF_CAUSES = frozenset({27, 38, 41, 44, 102, 111})
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing that happened to one call, once.
+
+    `key` names it uniquely within the call; two accounts of the same event carry the same key.
+    """
+
+    call: str
+    at: datetime
+    kind: Kind
+    key: str
+    who: str | None = None
+    """The dispatcher's extension, or "resident"."""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Call:
+    """An inbound call as far as it is known. Moments carry their zone (UTC)."""
+
+    id: str
+    arrived_at: datetime
+    caller: str | None = None
+    """E.164; None when the number is hidden."""
+    dialled: str | None = None
+    company_id: int | None = None
+    resident_id: int | None = None
+    house_id: int | None = None
+    flat: str | None = None
+    category: str | None = None
+    queue: str | None = None
+    priority: int | None = None
+    picked_up_at: datetime | None = None
+    queued_at: datetime | None = None
+    answered_at: datetime | None = None
+    answered_by: str | None = None
+    ended_at: datetime | None = None
+    hung_up_by: str | None = None
+    outcome: Outcome | None = None
+    static_route: bool = False
+    stage: Stage = Stage.GREETING
+    left_queue: Outcome | None = None
+    message_at: datetime | None = None
+    hangup_cause: int | None = None
+
+    def follow(self, fact: Fact) -> None:
+        """Take in what happened. A fact told twice changes nothing."""
+        match fact.kind:
+            case Kind.ARRIVED:
+                self.arrived_at = min(self.arrived_at, fact.at)
+                self.dialled = self.dialled or fact.detail.get("dialled")
+            case Kind.STATIC_ROUTE:
+                self.static_route = True
+            case Kind.PICKED_UP:
+                self.picked_up_at = _earlier(self.picked_up_at, fact.at)
+            case Kind.PROMPT if self.stage is Stage.GREETING and "menu" in fact.detail:
+                self.stage = Stage.MENU
+            case Kind.WENT:
+                self.category = fact.detail.get("category", self.category)
+                self.queue = fact.detail.get("queue", self.queue)
+                self.priority = fact.detail.get("priority", self.priority)
+            case Kind.QUEUED:
+                self.queued_at = _earlier(self.queued_at, fact.at)
+                self.queue = self.queue or fact.detail.get("queue")
+                self.left_queue = None
+                self._now(Stage.QUEUE)
+            case Kind.LEFT_QUEUE:
+                self.left_queue = _LEFT_QUEUE.get(str(fact.detail.get("status")), Outcome.QUEUE_TIMED_OUT)
+            case Kind.ANSWERED:
+                self.answered_at = _earlier(self.answered_at, fact.at)
+                self.answered_by = self.answered_by or fact.who
+                self._now(Stage.TALK)
+            case Kind.MESSAGE:
+                self.message_at = fact.at
+                self._now(Stage.MESSAGE)
+            case Kind.HUNG_UP:
+                self.hung_up_by = fact.who
+                self.hangup_cause = fact.detail.get("cause")
+            case Kind.ENDED:
+                self.ended_at = fact.at
+                self.outcome = self._how_it_ended(fact)
+                self.stage = Stage.ENDED
+            case _:
+                pass
+
+    def _now(self, stage: Stage) -> None:
+        if self.stage is not Stage.ENDED:
+            self.stage = stage
+
+    def _how_it_ended(self, end: Fact) -> Outcome:
+        if self.answered_at is not None:
+            return Outcome.TALKED
+        if self.message_at is not None and end.at - self.message_at >= MESSAGE_WORTH_HEARING:
+            return Outcome.VOICEMAIL
+        if end.detail.get("lost") or self.hangup_cause in _CUT_OFF_CAUSES:
+            return Outcome.CUT_OFF
+        if self.left_queue is not None:
+            return self.left_queue
+        if self.queued_at is not None:
+            return Outcome.ABANDONED_IN_QUEUE
+        if self.stage is Stage.MENU:
+            return Outcome.ABANDONED_IN_MENU
+        return Outcome.ABANDONED_IN_GREETING
+
+
+def _earlier(known: datetime | None, at: datetime) -> datetime:
+    return at if known is None else min(known, at)

@@ -1,0 +1,198 @@
+"""The ledger over asyncpg: reads on a pool, writes through an outbox that never makes a call wait.
+
+`write()` leaves a statement and returns; the outbox runs what has gathered as one transaction, in the order
+that foreign keys ask for. Every such statement is idempotent, so a batch that failed half way is simply run
+again. While Postgres is away the batch waits and calls go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import asyncpg
+
+from ivr.ledger.migrations import migrate
+from ivr.ledger.statements import Connected, Statements
+from ivr.store import Row
+
+log = logging.getLogger(__name__)
+
+GATHER = 0.03
+"""Seconds that writes gather before they go in together."""
+LONGEST_PAUSE = 5.0
+READ_WITHIN = 5.0
+
+_FIRST = ("calls.save", "calls.note")
+_AWAY = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.OperatorInterventionError)
+
+Write = tuple[str, dict[str, Any]]
+
+
+class Store:
+    """Named statements on a pool or on one connection."""
+
+    def __init__(self, statements: Statements, connected: Connected) -> None:
+        self._statements, self._connected = statements, connected
+
+    async def one(self, statement: str, /, **values: Any) -> Row | None:
+        return await self._statements.one(self._connected, statement, values)
+
+    async def all(self, statement: str, /, **values: Any) -> list[Row]:
+        return await self._statements.all(self._connected, statement, values)
+
+    async def run(self, statement: str, /, **values: Any) -> None:
+        await self._statements.run(self._connected, statement, values)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Store]:
+        async with AsyncExitStack() as stack:
+            connection: Any = self._connected
+            if isinstance(connection, asyncpg.Pool):
+                connection = await stack.enter_async_context(connection.acquire())
+            await stack.enter_async_context(connection.transaction())
+            yield Store(self._statements, connection)
+
+
+class Ledger(Store):
+    """Open with `async with Ledger(url) as ledger`; migrates first."""
+
+    def __init__(self, url: str, parked: Path) -> None:
+        """`parked` is the file that takes a write the database refuses, so that it blocks nobody and is kept."""
+        self._url, self._parked = url, parked
+        self._waiting: list[Write] = []
+        self._wanted = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._settled.set()
+        self._flusher: asyncio.Task[None] | None = None
+        self._listener: asyncpg.Connection[Any] | None = None
+        self._pause = 0.0
+
+    async def __aenter__(self) -> Ledger:
+        statements = Statements()
+        pool = await asyncpg.create_pool(
+            self._url, min_size=1, max_size=8, command_timeout=READ_WITHIN, init=_speak_json
+        )
+        super().__init__(statements, pool)
+        try:
+            async with pool.acquire() as connection:
+                await migrate(connection)  # type: ignore[arg-type]
+        except BaseException:
+            pool.terminate()
+            raise
+        self.pool = pool
+        self._flusher = asyncio.create_task(self._flush_forever(), name="ledger outbox")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._flusher is not None
+        try:
+            async with asyncio.timeout(LONGEST_PAUSE):
+                await self.settled()
+        except TimeoutError:
+            log.error("Postgres is away: writes are parked", extra={"count": len(self._waiting)})
+            for write in self._waiting:
+                self._park(write, "Postgres was away at the stop")
+        self._flusher.cancel()
+        await asyncio.gather(self._flusher, return_exceptions=True)
+        if self._listener is not None:
+            await self._listener.close()
+        self.pool.terminate() if error else await self.pool.close()
+
+    def write(self, statement: str, /, **values: Any) -> None:
+        """Leave one idempotent statement to be run soon, once, in order."""
+        self._waiting.append((statement, values))
+        self._settled.clear()
+        self._wanted.set()
+
+    @property
+    def waiting(self) -> int:
+        """How many writes have not reached the database yet."""
+        return len(self._waiting)
+
+    async def settled(self) -> None:
+        """Wait until everything written so far is in the database."""
+        await self._settled.wait()
+
+    async def listen(self, channel: str, heard: Callable[[str], None]) -> None:
+        """Call `heard(payload)` for every NOTIFY. On a connection of its own: a pool drops listeners."""
+        if self._listener is None:
+            self._listener = await asyncpg.connect(self._url)
+        await self._listener.add_listener(channel, lambda *message: heard(str(message[-1])))
+
+    async def _flush_forever(self) -> None:
+        while True:
+            await self._wanted.wait()
+            await asyncio.sleep(self._pause or GATHER)
+            batch, self._waiting = self._waiting, []
+            self._wanted.clear()
+            try:
+                await self._flush(batch)
+            except _AWAY as error:
+                self._waiting = batch + self._waiting
+                self._wanted.set()
+                self._pause = min(LONGEST_PAUSE, max(0.2, self._pause * 2))
+                log.warning(
+                    "Postgres is away: writes wait", extra={"waiting": len(self._waiting), "why": repr(error)}
+                )
+            else:
+                self._pause = 0.0
+            if not self._waiting:
+                self._settled.set()
+
+    async def _flush(self, batch: list[Write]) -> None:
+        try:
+            async with self.pool.acquire() as connection, connection.transaction():
+                for statement, rows in _grouped(batch):
+                    await self._statements.run_many(connection, statement, rows)
+        except _AWAY:
+            raise
+        except (asyncpg.PostgresError, ValueError, KeyError, TypeError) as error:
+            log.error("a batch is refused; its writes are tried one by one", extra={"why": repr(error)})
+            await self._one_by_one(batch)
+
+    async def _one_by_one(self, batch: list[Write]) -> None:
+        for statement, rows in _grouped(batch):
+            for values in rows:
+                try:
+                    await self._statements.run_many(self.pool, statement, [values])
+                except _AWAY:
+                    raise
+                except Exception as error:
+                    log.exception("a write is refused and parked", extra={"statement": statement})
+                    self._park((statement, values), repr(error))
+
+    def _park(self, write: Write, why: str) -> None:
+        self._parked.parent.mkdir(parents=True, exist_ok=True)
+        with self._parked.open("a", encoding="utf-8") as file:
+            file.write(_json({"statement": write[0], "values": write[1], "why": why}) + "\n")
+
+
+def _grouped(batch: list[Write]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Calls before their facts before everything else; of several rows of one call only the last."""
+    groups: dict[str, list[dict[str, Any]]] = {name: [] for name in _FIRST}
+    for statement, values in batch:
+        groups.setdefault(statement, []).append(values)
+    groups["calls.save"] = list({values["id"]: values for values in groups["calls.save"]}.values())
+    return [(statement, rows) for statement, rows in groups.items() if rows]
+
+
+async def _speak_json(connection: Any) -> None:
+    await connection.set_type_codec("jsonb", encoder=_json, decoder=json.loads, schema="pg_catalog")
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=_text)
+
+
+def _text(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

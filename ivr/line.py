@@ -1,0 +1,34 @@
+"""A line to one person: what a conversation may do with it.
+
+The real one speaks AGI (`ivr.asterisk.line`), the fake one follows a script (`tests.fakes`); one contract
+suite runs against both. `HungUp` may rise at any await; silence is an answer (`None`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from ivr.call import Kind
+
+
+class Line(Protocol):
+    """One person on the phone. Prompts are named as the phrasebook names them."""
+
+    async def answer(self) -> None:
+        """Go off hook."""
+
+    async def say(self, *prompts: str, whole: bool = False) -> None:
+        """Play the prompts in order. A key pressed meanwhile ends them and waits for the next `ask`.
+
+        With `whole` they are heard to the end whatever is pressed (what the law wants said); the key still
+        waits. While a key waits, prompts that are not `whole` are passed over: who knows the way walks fast.
+        """
+
+    async def ask(self, *prompts: str, wait: float) -> str | None:
+        """Play the prompts and take one key, pressed before, during, or up to `wait` seconds after them.
+
+        Returns the key (`0`-`9`, `*`, `#`), or None for silence.
+        """
+
+    def note(self, kind: Kind, **detail: Any) -> None:
+        """Write into the call's timeline what the conversation made of it."""

@@ -1,0 +1,193 @@
+"""What the hotline is told from outside: `DOZVON_*` variables, nothing else.
+
+`Settings.read()` checks everything and refuses with every problem at once. Secrets have no defaults:
+the appliance makes them on the first start (`appliance.secrets`), production hands them in.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from ivr.errors import SettingsError, did_you_mean
+
+PREFIX = "DOZVON_"
+HERE = Path(__file__).resolve().parent
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 65535:
+        raise ValueError("a port is 1 to 65535")
+    return number
+
+
+def _address(text: str) -> str:
+    return str(ipaddress.ip_address(text))
+
+
+def _peers(text: str) -> tuple[str, ...]:
+    peers = (peer.strip() for peer in text.split(","))
+    return tuple(str(ipaddress.ip_network(peer, strict=False)) for peer in peers if peer)
+
+
+def _database(text: str) -> str:
+    if urlsplit(text).scheme not in {"postgres", "postgresql"}:
+        raise ValueError("a database address starts with postgresql://")
+    return text
+
+
+def _zone(text: str) -> str:
+    try:
+        return ZoneInfo(text).key
+    except (OSError, ValueError) as error:
+        raise ValueError("no such time zone; try Europe/Moscow") from error
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"one of {', '.join(words)}{did_you_mean(text, words)}")
+        return text
+
+    return read
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 < number < 86_400:
+        raise ValueError("seconds, more than 0 and less than a day")
+    return number
+
+
+def _setting(read: Callable[[str], Any], default: Any = None) -> Any:
+    """A field whose text from outside goes through `read`; None as default means "not given"."""
+    return field(default=default, metadata={"read": read})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that may differ between two installations. Field `sip_port` is `DOZVON_SIP_PORT`."""
+
+    home: Path = _setting(Path, Path("var"))
+    """Where the running hotline keeps its files (prompts, recordings, logs, the embedded parts)."""
+    native: Path | None = _setting(Path)
+    """The tree of unpacked programs (Asterisk, RHVoice). Default: home/native/root."""
+    database_url: str | None = _setting(_database)
+    """An external Postgres; without it the appliance runs its own."""
+    postgres_port: int = _setting(_port, 15432)
+    """Where the appliance's own Postgres listens, on loopback."""
+    asterisk: str = _setting(_one_of("embedded", "external"), "embedded")
+    """`embedded`: the appliance unpacks and runs Asterisk; `external`: somebody else does."""
+    asterisk_name: str = _setting(str, "dozvon")
+    """Asterisk's `systemname`: the first part of every call's id, so that several can share a ledger."""
+
+    ami_host: str = _setting(str, "127.0.0.1")
+    ami_port: int = _setting(_port, 5038)
+    ami_user: str = _setting(str, "dozvon")
+    ami_secret: str | None = _setting(str)
+    agi_host: str = _setting(_address, "127.0.0.1")
+    """The address the FastAGI door listens on."""
+    agi_port: int = _setting(_port, 4573)
+    agi_advertise: str | None = _setting(str)
+    """The host name Asterisk reaches the controller by, when it is not `agi_host` (containers)."""
+    cel_file: Path | None = _setting(Path)
+    """Asterisk's own channel-event log (cel_custom); read after a gap. Default: of the embedded Asterisk."""
+
+    sip_host: str = _setting(_address, "127.0.0.1")
+    sip_port: int = _setting(_port, 5060)
+    rtp_from: int = _setting(_port, 10_000)
+    rtp_to: int = _setting(_port, 10_999)
+    trunk_peers: tuple[str, ...] = _setting(_peers, ())
+    """Addresses or networks whose SIP calls are the trunk's, without a password (the operator's SBC)."""
+    queue_limit: float = _setting(_seconds, 300.0)
+    """How long a resident may wait in the queue before the line stops holding her. Seconds; ПП 416 cl. 13."""
+
+    panel_host: str = _setting(_address, "127.0.0.1")
+    panel_port: int = _setting(_port, 8080)
+    panel_token: str | None = _setting(str)
+    """The administrator's bearer token of the JSON API."""
+
+    dialplan: Path = _setting(Path, HERE / "dialplan")
+    """The folder with the admin's `*.toml` rules."""
+    recorded: Path | None = _setting(Path)
+    """Recorded prompts (`NAME.wav`, `COMPANY/NAME.wav`) win over rendered ones. Default: home/recorded."""
+    voice: str = _setting(str, "anna")
+    language: str = _setting(_one_of("ru", "en"), "ru")
+    time_zone: str = _setting(_zone, "Europe/Moscow")
+    region: str = _setting(str, "RU")
+    """ISO 3166 region that local phone numbers are read in."""
+    area_code: str = _setting(str, "495")
+    """Prefix that turns a short local number into a national one."""
+    log_level: str = _setting(_one_of("debug", "info", "warning", "error"), "info")
+
+    @classmethod
+    def read(cls, env: Mapping[str, str] = os.environ) -> Settings:
+        """Read `DOZVON_*`; raises SettingsError with every problem at once."""
+        known = {PREFIX + f.name.upper(): f for f in fields(cls)}
+        values: dict[str, Any] = {}
+        problems: list[str] = []
+        for name, text in sorted(env.items()):
+            if not name.startswith(PREFIX):
+                continue
+            if name not in known:
+                problems.append(f"{name}: no such setting{did_you_mean(name, known)}")
+                continue
+            try:
+                values[known[name].name] = known[name].metadata["read"](text)
+            except ValueError as error:
+                problems.append(f"{name}={_shown(name, text)}: {error}")
+        if not problems:
+            settings = cls(**values)
+            problems = settings.contradictions()
+        if problems:
+            raise SettingsError("the settings do not fit", problems)
+        return settings
+
+    @property
+    def prompts_folder(self) -> Path:
+        return self.home / "prompts"
+
+    @property
+    def static_folder(self) -> Path:
+        """The static route's prompts, by their plain names."""
+        return self.home / "prompts" / "static"
+
+    @property
+    def spool(self) -> Path:
+        """Where Asterisk writes recordings while calls last."""
+        return self.home / "spool"
+
+    @property
+    def recordings(self) -> Path:
+        """Where recordings are kept."""
+        return self.home / "recordings"
+
+    def contradictions(self) -> list[str]:
+        """What no single value shows."""
+        problems = []
+        if self.rtp_to - self.rtp_from < 20:
+            problems.append("DOZVON_RTP_TO: at least 20 ports above DOZVON_RTP_FROM; a call takes 2 to 4")
+        ports = {
+            "AMI": self.ami_port, "AGI": self.agi_port, "PANEL": self.panel_port, "POSTGRES": self.postgres_port
+        }  # fmt: skip
+        for name, port in ports.items():
+            twins = [other for other, value in ports.items() if value == port and other > name]
+            problems += [f"DOZVON_{name}_PORT and DOZVON_{twin}_PORT: both {port}" for twin in twins]
+        if self.asterisk == "external" and self.ami_secret is None:
+            problems.append("DOZVON_AMI_SECRET: an external Asterisk asks for its manager's secret")
+        if not self.dialplan.is_dir():
+            problems.append(f"DOZVON_DIALPLAN={self.dialplan}: no such folder")
+        return problems
+
+
+def _shown(name: str, text: str) -> str:
+    """A value as a message may show it: secrets and passwords stay out of logs."""
+    secret = any(word in name for word in ("SECRET", "TOKEN", "URL", "PASSWORD"))
+    return "…" if secret else repr(text[:80])

@@ -1,0 +1,154 @@
+"""A call's audio: taken in from Asterisk's raw recording, measured, cut for listening. pydub's only door.
+
+A recording has two channels: LEFT is what came from the resident, RIGHT what she heard
+(`MixMonitor` with option D: 16-bit little-endian, 8 kHz, interleaved, no header).
+Everything here blocks; call it in a thread. A recording may be hours long (1 hour = 115 MB): nothing
+is held whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import warnings
+import wave
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+with warnings.catch_warnings():
+    # pydub 0.25 leans on the deprecated audioop, and complains of a missing ffmpeg even if none is needed
+    warnings.simplefilter("ignore")
+    from pydub import AudioSegment
+
+RATE = 8_000
+LEFT, RIGHT = 0, 1
+RESIDENT, LINE = LEFT, RIGHT
+FRAME = 160
+"""Samples in 20 ms: the grain in which a voice is looked for."""
+BLOCK = 10 * RATE
+"""Samples a channel read at a time: 10 s, 320 kB. A whole number of frames."""
+VOICED = -40.0
+"""A frame louder than this holds a voice, dBFS; a quiet line lies at −60 and below."""
+LONGEST = (2**32 - 64) // 4
+"""Samples a channel that a WAV can hold: 37 hours."""
+
+Stereo = npt.NDArray[np.int16]
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """A recording that was taken in."""
+
+    path: Path
+    seconds: float
+    sha256: str
+    bytes: int
+    voiced: tuple[float, float]
+    """Seconds with a voice in them: from the resident, to the resident."""
+
+
+def take_in(raw: Path, wav: Path) -> Audio:
+    """Write the raw recording as a stereo WAV, hashed and measured in the same pass.
+
+    The WAV appears whole under its name or not at all; the raw file stays. Odd bytes at its end are dropped.
+    """
+    wav.parent.mkdir(parents=True, exist_ok=True)
+    samples = min(raw.stat().st_size // 4, LONGEST)
+    voiced = np.zeros(2)
+    digest = hashlib.sha256()
+    part = wav.with_name(wav.name + ".part")
+    with raw.open("rb") as source, part.open("wb") as out:
+        _write(out, digest, _header(samples))
+        for block in _blocks(source, samples):
+            voiced += _voiced(block)
+            _write(out, digest, block.tobytes())
+        out.flush()
+        os.fsync(out.fileno())
+    part.replace(wav)
+    return Audio(
+        wav, samples / RATE, digest.hexdigest(), 44 + 4 * samples, (float(voiced[0]), float(voiced[1]))
+    )
+
+
+def tone_seconds(path: Path, channel: int, hz: float) -> float:
+    """How long a tone of `hz` (± 15) is the strongest sound in the channel of a WAV, seconds; grain 0.1 s."""
+    return 0.1 * sum(abs(peak - hz) <= 15 for peak in _peaks(path, channel))
+
+
+def dominant_hz(path: Path, channel: int) -> float | None:
+    """The frequency that is the strongest for the longest in the channel of a WAV; None if it is silent."""
+    peaks, times = np.unique(np.fromiter(_peaks(path, channel), float), return_counts=True)
+    return float(peaks[times.argmax()]) if len(peaks) else None
+
+
+def excerpt(path: Path, start: float, end: float, to: Path) -> Path:
+    """Seconds `start` to `end` of a WAV as another WAV, both voices mixed into one channel for listening."""
+    with wave.open(str(path)) as file:
+        channels, width, rate, length = file.getparams()[:4]
+        first, last = (min(max(0, round(moment * rate)), length) for moment in (start, end))
+        file.setpos(first)
+        pcm = file.readframes(max(0, last - first))
+    both = AudioSegment(data=pcm, sample_width=width, frame_rate=rate, channels=channels)
+    both.set_channels(1).export(str(to), format="wav").close()
+    return to
+
+
+def _header(samples: int) -> bytes:
+    """The 44 bytes before the samples of a stereo WAV. Written by hand: `wave` would go back to patch it."""
+    size = 4 * samples
+    return struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        b"RIFF",
+        36 + size,
+        b"WAVE",
+        b"fmt ",
+        16,
+        1,
+        2,
+        RATE,
+        4 * RATE,
+        4,
+        16,
+        b"data",
+        size,
+    )
+
+
+def _blocks(source: BinaryIO, samples: int) -> Iterator[Stereo]:
+    for done in range(0, samples, BLOCK):
+        wanted = min(BLOCK, samples - done)
+        pcm = source.read(4 * wanted)
+        if len(pcm) < 4 * wanted:
+            raise OSError(f"{source.name}: became shorter while it was read")
+        yield np.frombuffer(pcm, "<i2").reshape(-1, 2)
+
+
+def _voiced(block: Stereo) -> npt.NDArray[np.float64]:
+    """Seconds with a voice, per channel; whole frames are counted."""
+    whole = len(block) // FRAME * FRAME
+    frames = block[:whole].reshape(-1, FRAME, 2).astype(np.float32) / 32768
+    loud: npt.NDArray[np.bool_] = np.mean(frames**2, axis=1) > 10 ** (VOICED / 10)
+    seconds: npt.NDArray[np.float64] = np.count_nonzero(loud, axis=0) * (FRAME / RATE)
+    return seconds
+
+
+def _write(out: BinaryIO, digest: hashlib._Hash, data: bytes) -> None:
+    digest.update(data)
+    out.write(data)
+
+
+def _peaks(path: Path, channel: int) -> Iterator[float]:
+    """The strongest frequency, Hz, of each 0.1 s that holds a voice or a tone."""
+    with wave.open(str(path)) as file:
+        window = file.getframerate() // 10
+        shape = np.hanning(window)
+        while len(pcm := file.readframes(window)) == 2 * window * file.getnchannels():
+            heard = np.frombuffer(pcm, "<i2").reshape(window, -1)[:, channel] / 32768
+            if np.mean(heard**2) > 10 ** (VOICED / 10):
+                yield 10.0 * int(np.abs(np.fft.rfft(shape * heard))[3:].argmax() + 3)

@@ -1,0 +1,68 @@
+"""A recording's way from Asterisk's spool into the ledger: captured, taken in, attached, or said to be lost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+from ivr.store import Row, Store
+
+log = logging.getLogger(__name__)
+
+SETTLED = timedelta(seconds=1)
+"""Asterisk has let go of a file it has not touched for so long after the call's end."""
+LOST_AFTER = timedelta(minutes=5)
+AT_ONCE = 20
+"""Recordings taken in at one look: the rest waits for the next one."""
+
+
+class Audio(Protocol):
+    """What is known of a recording once it is taken in (`recordings.audio.Audio`)."""
+
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def voiced(self) -> tuple[float, float]: ...
+
+
+TakeIn = Callable[[Path, Path], Audio]
+
+
+async def look(store: Store, take_in: TakeIn, spool: Path, kept: Path, now: datetime) -> int:
+    """Take in what has settled; returns how many. Runs again and again; each recording is attached once."""
+    taken = 0
+    for row in await store.all("recordings.capturing", most=AT_ONCE):
+        raw = spool / f"{row['call_id']}.raw"
+        if not raw.exists():
+            if now - row["ended_at"] > LOST_AFTER:
+                await store.run("recordings.lose", call=row["call_id"], why="Asterisk left no file")
+                log.error("a recording is lost", extra={"call": row["call_id"]})
+        elif now.timestamp() - raw.stat().st_mtime >= SETTLED.total_seconds():
+            await _take_in(store, take_in, raw, kept, row, now)
+            taken += 1
+    return taken
+
+
+async def _take_in(store: Store, take_in: TakeIn, raw: Path, kept: Path, row: Row, now: datetime) -> None:
+    wav = kept / row["ended_at"].strftime("%Y/%m/%d") / f"{row['call_id']}.wav"
+    audio = await asyncio.to_thread(take_in, raw, wav)
+    await store.run(
+        "recordings.attach",
+        call=row["call_id"],
+        path=str(wav.relative_to(kept)),
+        seconds=audio.seconds,
+        bytes=audio.bytes,
+        sha256=audio.sha256,
+        voiced_in=audio.voiced[0],
+        voiced_out=audio.voiced[1],
+        attached_at=now,
+    )
+    raw.unlink()  # only now: until the ledger has it, the raw file is the recording
