@@ -476,8 +476,8 @@ class PythonPackages:
         asked = self.extras | earlier
         self._stamp.unlink(missing_ok=True)
         failed = self._pip(native, asked)
-        if failed is not None and "softphone" in asked and "baresip" in failed:
-            print(f"going on without a softphone: {failed}", flush=True)
+        if failed is not None and "softphone" in asked and BROKEN not in failed:
+            print(f"trying without the softphone, which has no wheel for every Python: {failed}", flush=True)
             failed = self._pip(native, asked - {"softphone"})
         if failed is not None:
             raise MissingPart(
@@ -556,10 +556,14 @@ class PythonPackages:
         return _hash(*(file.read_bytes() for file in files), interpreter.encode())
 
 
+BROKEN = "connection broken by"
+"""Pip's words for a network that is away."""
+
+
 def pips_reason(said: Sequence[str]) -> str:
     """Why pip failed, out of its last lines: its errors, and what broke the connection if that was it."""
     errors = [line for line in said if line.startswith("ERROR:")]
-    broken = [line.split("broken by ", 1)[1][:300] for line in said if "connection broken by" in line]
+    broken = [line[line.index(BROKEN) :][:300] for line in said if BROKEN in line]
     return "\n    ".join([*errors, *broken[-1:]] or list(said)[-5:])
 
 

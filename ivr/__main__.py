@@ -1,13 +1,13 @@
 """`dozvon`: the command line of the hotline.
 
-    dozvon serve                  the controller (the appliance and docker/ start it)
-    dozvon prepare                migrate, render prompts and Asterisk's files, and end
-    dozvon check                  look at settings, rules, phrases and limits without starting anything
-    dozvon import FILE.csv        take companies, dispatchers or residents in
-    dozvon dispatchers            the dispatchers and their SIP accounts
-    dozvon calls                  the latest calls; with an id: one call's timeline
-    dozvon ticket …               list, show, complete, meet, close
-    dozvon promises               whom we still owe a call back
+dozvon serve                  the controller (the appliance and docker/ start it)
+dozvon prepare                migrate, render prompts and Asterisk's files, and end
+dozvon check                  look at settings, rules, phrases and limits without starting anything
+dozvon import FILE.csv        take companies, dispatchers or residents in
+dozvon dispatchers            the dispatchers and their SIP accounts
+dozvon calls                  the latest calls; with an id: one call's timeline
+dozvon ticket …               list, show, complete, meet, close
+dozvon promises               whom we still owe a call back
 """
 
 from __future__ import annotations
@@ -221,7 +221,9 @@ async def _tickets(options: argparse.Namespace, settings: Settings) -> int:
             case "show":
                 ticket = await book.show(ledger, options.number)
             case "complete":
-                more = {name: getattr(options, name) for name in ("category", "house_id", "flat", "damage_at")}
+                more = {
+                    name: getattr(options, name) for name in ("category", "house_id", "flat", "damage_at")
+                }
                 ticket = await book.complete(
                     ledger, limits.read(), options.number, options.who, now(), content=options.content, **more
                 )
@@ -250,12 +252,16 @@ def _show_ticket(ticket: book.Ticket, settings: Settings) -> None:
         print(f"  {clock['name']:<16} до {_cell(clock['due_at'], settings, '')}  {met:<30} {clock['clause']}")
     print("История:")
     for entry in ticket.history:
-        print(f"  {_cell(entry['at'], settings, '')}  {entry['who']:<10} {entry['what']} {entry['detail'] or ''}")
+        print(
+            f"  {_cell(entry['at'], settings, '')}  {entry['who']:<10} {entry['what']} {entry['detail'] or ''}"
+        )
 
 
 def _table(rows: Sequence[Row], columns: dict[str, str], settings: Settings) -> None:
     """Rows under their titles, each column as wide as it must be."""
-    cells = [list(columns)] + [[_cell(row.get(name), settings, name) for name in columns.values()] for row in rows]
+    cells = [list(columns)] + [
+        [_cell(row.get(name), settings, name) for name in columns.values()] for row in rows
+    ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for line in cells:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

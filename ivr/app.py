@@ -1,6 +1,6 @@
 """The controller: opens the edges, hands them down, closes them in the reverse order.
 
-    Postgres → rules, phrases, prompts → AMI (takes stock) → FastAGI (takes calls) → panel → ticks
+Postgres → rules, phrases, prompts → AMI (takes stock) → FastAGI (takes calls) → panel → ticks
 """
 
 from __future__ import annotations
@@ -166,7 +166,9 @@ async def controller(settings: Settings, voice: Voice | None) -> AsyncIterator[C
     """The running controller, until the block ends. Raises what keeps it from starting."""
     assert settings.database_url is not None
     async with AsyncExitStack() as stack:
-        ledger = await stack.enter_async_context(Ledger(settings.database_url, settings.home / "parked.jsonl"))
+        ledger = await stack.enter_async_context(
+            Ledger(settings.database_url, settings.home / "parked.jsonl")
+        )
         it = Controller(settings, ledger, voice)
         stack.push_async_callback(it.aclose)
         await it.prepare()

@@ -42,9 +42,13 @@ class Narrator:
         texts = {company.id: _texts(book, company, rules) for company in (*companies, NOBODY)}
         codes = {company.id: company.code for company in (*companies, NOBODY)}
         stems: dict[int, Mapping[str, Path]] = {}
-        with tqdm(total=sum(map(len, texts.values())), desc="prompts", unit="", leave=False, disable=None) as bar:
+        with tqdm(
+            total=sum(map(len, texts.values())), desc="prompts", unit="", leave=False, disable=None
+        ) as bar:
             for company, wanted in texts.items():
-                stems[company] = await self._shelf.prepare_all(codes[company], wanted, lambda *_: bar.update())
+                stems[company] = await self._shelf.prepare_all(
+                    codes[company], wanted, lambda *_: bar.update()
+                )
         self._stems = stems
         for name in STATIC:
             await self._shelf.publish(name, stems[NOBODY.id][name], self._settings.static_folder)

@@ -34,7 +34,12 @@ async def write_conf(
     """Asterisk's files from the directory; True when anything has changed."""
     companies = [lookup.company(row) for row in await ledger.all("directory.companies")]
     dispatchers = [lookup.dispatcher(row) for row in await ledger.all("directory.dispatchers")]
-    for folder in (layout.recordings, layout.messages, layout.state / "log" / "cel-custom", layout.state / "keys"):
+    for folder in (
+        layout.recordings,
+        layout.messages,
+        layout.state / "log" / "cel-custom",
+        layout.state / "keys",
+    ):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     files = conf.render(settings, layout, companies, dispatchers, test_account)
     return conf.write(files, layout.etc)

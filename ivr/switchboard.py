@@ -133,7 +133,13 @@ class Switchboard:
     def _remember(self, call: Call, fact: Fact) -> None:
         self._save(call)
         self.outbox.write(
-            "calls.note", call=fact.call, key=fact.key, at=fact.at, kind=fact.kind, who=fact.who, detail=dict(fact.detail)
+            "calls.note",
+            call=fact.call,
+            key=fact.key,
+            at=fact.at,
+            kind=fact.kind,
+            who=fact.who,
+            detail=dict(fact.detail),
         )
 
     def _save(self, call: Call) -> None:
@@ -146,8 +152,6 @@ class Switchboard:
             self.outbox.write(
                 "promises.open", **{name: getattr(promise, name) for name in promise.__dataclass_fields__}
             )
-
-
 
 
 def lost(call: Call, at: datetime) -> Fact:

@@ -82,7 +82,9 @@ class Panel:
         if wrong:
             raise _BadBody(f"{', '.join(sorted(wrong))}: no such filter; status, company, before, most")
         for name in ("before", "most"):
-            if name in query and not (query[name].isascii() and query[name].isdigit() and len(query[name]) < 16):
+            if name in query and not (
+                query[name].isascii() and query[name].isdigit() and len(query[name]) < 16
+            ):
                 raise _BadBody(f"{name} = {query[name][:20]!r}: a number is wanted")
         before = int(query["before"]) if "before" in query else None
         rows = await book.tickets(
@@ -99,7 +101,9 @@ class Panel:
         return _json(ticket.as_dict())
 
     async def complete_ticket(self, request: web.Request) -> web.Response:
-        body = await _body(request, {"content": str, "category": str, "house_id": int, "flat": str, "damage_at": str})
+        body = await _body(
+            request, {"content": str, "category": str, "house_id": int, "flat": str, "damage_at": str}
+        )
         if "content" not in body:
             raise _BadBody("content is missing: what the resident told")
         if "damage_at" in body:

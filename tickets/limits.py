@@ -61,7 +61,11 @@ class Limits:
         day = registered_at.astimezone(zone).date()
         began = min(registered_at, damage_at or registered_at)
         started = [
-            Clock(limit.name, limit.clause, due(began if limit.starts == "damage" else registered_at, limit, zone))
+            Clock(
+                limit.name,
+                limit.clause,
+                due(began if limit.starts == "damage" else registered_at, limit, zone),
+            )
             for limit in self.clocks
             if limit.holds(category, day)
         ]

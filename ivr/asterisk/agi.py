@@ -45,7 +45,9 @@ class Reply:
 class Session:
     """One call's AGI session: what Asterisk told of the channel, and commands to it."""
 
-    def __init__(self, env: Mapping[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, env: Mapping[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         self.env = env
         self._reader, self._writer = reader, writer
 
@@ -63,18 +65,18 @@ class Session:
         """The channel's unique id: our call's id."""
         return self.env["agi_uniqueid"]
 
-    async def command(self, *words: str | int, lasts: float = 0.0) -> Reply:
+    async def command(self, name: str, *words: str | int, lasts: float = 0.0) -> Reply:
         """Have Asterisk carry out one command that by itself takes up to `lasts` seconds.
 
         Raises HungUp when the channel is gone, Disconnected when Asterisk is, PeerError on a bad reply.
         """
-        self._writer.write(_line(words))
+        self._writer.write((" ".join([name, *map(_quoted, words)]) + "\n").encode())
         try:
             async with asyncio.timeout(lasts + REPLY_WITHIN):
                 text = await self._reply_line()
         except TimeoutError:
-            raise Disconnected(f"no reply to {words[0]} within {lasts + REPLY_WITHIN:g} s") from None
-        return _reply(text, str(words[0]))
+            raise Disconnected(f"no reply to {name} within {lasts + REPLY_WITHIN:g} s") from None
+        return _reply(text, name)
 
     async def _reply_line(self) -> str:
         try:
@@ -86,17 +88,12 @@ class Session:
         return raw.decode("utf-8", "replace").rstrip("\r\n")
 
 
-def _line(words: tuple[str | int, ...]) -> bytes:
-    """A command as Asterisk reads it: words with anything unusual in them are quoted."""
-    return (" ".join(_word(str(word)) for word in words) + "\n").encode()
-
-
-def _word(word: str) -> str:
-    if word.replace("_", "").replace("-", "").replace("/", "").isalnum():
-        return word
-    if "\n" in word or "\r" in word or "\0" in word:
-        raise ValueError(f"an AGI word cannot carry a line break: {word!r}")
-    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
+def _quoted(word: str | int) -> str:
+    """A word as Asterisk reads it back, whatever is in it."""
+    text = str(word)
+    if "\n" in text or "\r" in text or "\0" in text:
+        raise ValueError(f"an AGI word cannot carry a line break: {text!r}")
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _reply(text: str, command: str) -> Reply:

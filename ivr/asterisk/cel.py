@@ -1,8 +1,8 @@
 """Asterisk's channel-event log (CEL) turned into facts: one vocabulary for the live stream and for the file.
 
-Asterisk writes every event twice with the same stamp: to the manager's stream, which is followed live, and
-to a JSON-lines file (cel_custom), which is read after a gap. Both go through `CallLog`, and a fact's key is
-made of the event's own stamp, so that what is heard twice is remembered once.
+Asterisk tells every event twice, in the same order: to the manager's stream, which is followed live, and to
+a JSON-lines file (cel_custom), which is read after a gap. Both go through `CallLog`. A fact's key says which
+event of which channel it is ("the second JOINED of this one"), so that what is heard twice is remembered once.
 
 Source: https://docs.asterisk.org/Configuration/Reporting/Channel-Event-Logging-CEL/
 """
@@ -10,8 +10,9 @@ Source: https://docs.asterisk.org/Configuration/Reporting/Channel-Event-Logging-
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,20 @@ from ivr.call import Fact, Kind
 INBOUND = "from-trunk"
 """The context in which residents' calls arrive."""
 
-# The manager's names of the fields; the file's are those of cel_custom.conf.
+# The file's names of the fields (cel_custom.conf) by the manager's.
 _MANAGER = {
-    "EventName": "EventType",
-    "CallerIDnum": "CIDNum",
-    "CallerIDname": "CIDName",
-    "Channel": "ChanName",
-    "Application": "AppName",
-    "UserDefType": "UserEventName",
+    "EventName": "eventenum",
+    "Timestamp": "eventtime",  # the stream's EventTime knows only seconds
+    "UserDefType": "usereventname",
+    "CallerIDnum": "num",
+    "Exten": "exten",
+    "Context": "context",
+    "Channel": "channame",
+    "Application": "appname",
+    "AppData": "appdata",
+    "UniqueID": "uniqueid",
+    "LinkedID": "linkedid",
+    "Extra": "eventextra",
 }
 
 
@@ -38,7 +45,7 @@ class Row:
 
     event: str
     stamp: str
-    """Seconds since the epoch with microseconds, as Asterisk wrote it."""
+    """Seconds since the epoch with microseconds."""
     channel: str
     """PJSIP/101-0000002a"""
     uniqueid: str
@@ -49,17 +56,17 @@ class Row:
     def of(cls, fields: Mapping[str, str]) -> Row:
         """Raises KeyError or ValueError when it is no channel event."""
         return cls(
-            event=fields["EventType"],
-            stamp=_stamp(fields["EventTime"]),
-            channel=fields["ChanName"],
-            uniqueid=fields["UniqueID"],
-            linkedid=fields["LinkedID"],
+            event=fields["eventenum"],
+            stamp=_stamp(fields["eventtime"]),
+            channel=fields["channame"],
+            uniqueid=fields["uniqueid"],
+            linkedid=fields["linkedid"],
             fields=fields,
         )
 
     @classmethod
     def of_manager(cls, event: Mapping[str, str]) -> Row:
-        return cls.of({_MANAGER.get(name, name): value for name, value in event.items()})
+        return cls.of({ours: event[theirs] for theirs, ours in _MANAGER.items() if theirs in event})
 
     @property
     def at(self) -> datetime:
@@ -69,7 +76,7 @@ class Row:
     def extra(self) -> dict[str, Any]:
         """What Asterisk adds as JSON: cause of the hang-up, id of the bridge, who transferred to whom."""
         try:
-            extra = json.loads(self.fields.get("Extra") or "{}")
+            extra = json.loads(self.fields.get("eventextra") or "{}")
         except ValueError:
             return {}
         return extra if isinstance(extra, dict) else {}
@@ -94,6 +101,7 @@ class _Followed:
     bridge: str | None = None
     answered: bool = False
     with_whom: str | None = None
+    told: Counter[str] = field(default_factory=Counter)
 
 
 class CallLog:
@@ -109,7 +117,7 @@ class CallLog:
         followed = self._calls.get(row.uniqueid)
         if followed is not None:
             yield from self._of_resident(row, followed)
-        elif row.event == "CHAN_START" and row.fields.get("Context") == INBOUND:
+        elif row.event == "CHAN_START" and row.fields.get("context") == INBOUND:
             yield from self._arrived(row)
         else:
             yield from self._of_others(row)
@@ -121,23 +129,23 @@ class CallLog:
     def _arrived(self, row: Row) -> Iterator[Fact]:
         self._calls[row.uniqueid] = _Followed(row.channel, row.linkedid)
         self._linked[row.linkedid] = row.uniqueid
-        detail = {"caller": row.fields.get("CIDNum", ""), "dialled": row.fields.get("Exten", "")}
-        yield _fact(row.uniqueid, row, Kind.ARRIVED, **detail)
+        detail = {"caller": row.fields.get("num", ""), "dialled": row.fields.get("exten", "")}
+        yield self._fact(row.uniqueid, row, Kind.ARRIVED, **detail)
 
     def _of_resident(self, row: Row, call: _Followed) -> Iterator[Fact]:
         match row.event:
             case "ANSWER":
-                yield _fact(row.uniqueid, row, Kind.PICKED_UP)
-            case "APP_START" if row.fields.get("AppName") == "Queue":
-                queue = row.fields.get("AppData", "").partition(",")[0]
-                yield _fact(row.uniqueid, row, Kind.QUEUED, queue=queue)
-            case "APP_START" if row.fields.get("AppName") == "Record":
-                yield _fact(row.uniqueid, row, Kind.MESSAGE)
-            case "USER_DEFINED" if row.fields.get("UserEventName") == "LeftQueue":
+                yield self._fact(row.uniqueid, row, Kind.PICKED_UP)
+            case "APP_START" if row.fields.get("appname") == "Queue":
+                queue = row.fields.get("appdata", "").partition(",")[0]
+                yield self._fact(row.uniqueid, row, Kind.QUEUED, queue=queue)
+            case "APP_START" if row.fields.get("appname") == "Record":
+                yield self._fact(row.uniqueid, row, Kind.MESSAGE)
+            case "USER_DEFINED" if row.fields.get("usereventname") == "LeftQueue":
                 status = row.extra.get("extra", "")
-                yield _fact(row.uniqueid, row, Kind.LEFT_QUEUE, status=status)
-            case "USER_DEFINED" if row.fields.get("UserEventName") == "StaticRoute":
-                yield _fact(row.uniqueid, row, Kind.STATIC_ROUTE)
+                yield self._fact(row.uniqueid, row, Kind.LEFT_QUEUE, status=status)
+            case "USER_DEFINED" if row.fields.get("usereventname") == "StaticRoute":
+                yield self._fact(row.uniqueid, row, Kind.STATIC_ROUTE)
             case "BRIDGE_ENTER":
                 call.bridge = self._enter(row)
                 yield from self._met(row.uniqueid, row, call)
@@ -147,16 +155,18 @@ class CallLog:
             case "BLINDTRANSFER" | "ATTENDEDTRANSFER":
                 yield from self._transferred(row)
             case "HANGUP":
-                yield _fact(row.uniqueid, row, Kind.HUNG_UP, _by(row, call), cause=row.extra.get("hangupcause"))
+                yield self._fact(
+                    row.uniqueid, row, Kind.HUNG_UP, _by(row, call), cause=row.extra.get("hangupcause")
+                )
             case "CHAN_END":
-                yield _fact(row.uniqueid, row, Kind.ENDED)
+                yield self._fact(row.uniqueid, row, Kind.ENDED)
                 self._forget(row.uniqueid)
 
     def _of_others(self, row: Row) -> Iterator[Fact]:
         call_id = self._linked.get(row.linkedid)
         match row.event:
             case "CHAN_START" if call_id and row.channel.startswith("PJSIP/"):
-                yield _fact(call_id, row, Kind.RANG, extension(row.channel))
+                yield self._fact(call_id, row, Kind.RANG, extension(row.channel))
             case "BRIDGE_ENTER":
                 bridge = self._enter(row)
                 for met, call in self._calls.items():
@@ -186,7 +196,7 @@ class CallLog:
         if not others or others[-1] == call.with_whom:
             return
         call.with_whom = others[-1]
-        yield _fact(call_id, row, Kind.JOINED if call.answered else Kind.ANSWERED, call.with_whom)
+        yield self._fact(call_id, row, Kind.JOINED if call.answered else Kind.ANSWERED, call.with_whom)
         call.answered = True
 
     def _transferred(self, row: Row) -> Iterator[Fact]:
@@ -197,7 +207,12 @@ class CallLog:
         target = extra.get("extension") or extension(str(extra.get("transfer_target_channel_name", "")))
         for call_id, call in self._calls.items():
             if call.bridge in bridges:
-                yield _fact(call_id, row, Kind.TRANSFERRED, extension(row.channel), how=how, to=target)
+                yield self._fact(call_id, row, Kind.TRANSFERRED, extension(row.channel), how=how, to=target)
+
+    def _fact(self, call_id: str, row: Row, kind: Kind, who: str | None = None, **detail: Any) -> Fact:
+        told, which = self._calls[call_id].told, f"{kind}/{row.uniqueid}"
+        told[which] += 1
+        return Fact(call_id, row.at, kind, f"{which}/{told[which]}", who, detail)
 
     def _forget(self, call_id: str) -> None:
         call = self._calls.pop(call_id)
@@ -209,10 +224,6 @@ def _by(row: Row, call: _Followed) -> str | None:
     if source == call.channel:
         return "resident"
     return extension(source) if "/" in source else None
-
-
-def _fact(call: str, row: Row, kind: Kind, who: str | None = None, **detail: Any) -> Fact:
-    return Fact(call, row.at, kind, f"{row.stamp}/{kind}/{row.uniqueid}", who, detail)
 
 
 def read_log(path: Path, since: datetime) -> Iterator[Row]:

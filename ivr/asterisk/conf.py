@@ -56,7 +56,11 @@ class Layout:
             raise SettingsError("the layout of Asterisk's folders", [str(error)]) from error
         wanted = [field.name for field in fields(cls)]
         problems = [f"{path.name}: {name} is missing" for name in wanted if name not in given]
-        problems += [f"{path.name}: {name}: no such folder{did_you_mean(name, wanted)}" for name in given if name not in wanted]
+        problems += [
+            f"{path.name}: {name}: no such folder{did_you_mean(name, wanted)}"
+            for name in given
+            if name not in wanted
+        ]
         if problems:
             raise SettingsError("the layout of Asterisk's folders", problems)
         return cls(**{name: Path(folder) for name, folder in given.items()})
@@ -124,7 +128,9 @@ def render(
         files["pjsip.d/trunk-peers.conf"] = fill("trunk-peers.conf", {"matches": matches})
     if test_account:
         name, password = test_account
-        files["pjsip.d/trunk-account.conf"] = fill("trunk-account.conf", {"account": name, "secret": password})
+        files["pjsip.d/trunk-account.conf"] = fill(
+            "trunk-account.conf", {"account": name, "secret": password}
+        )
     return files
 
 

@@ -59,9 +59,7 @@ class AgiLine:
         self.note(Kind.PROMPT, prompt=prompt, **({"menu": True} if menu else {}))
         path, position = str(self._prompts[prompt]), 0
         while True:
-            reply = await self._session.command(
-                "STREAM FILE", path, ALL_KEYS, position, lasts=LONGEST_PROMPT
-            )
+            reply = await self._session.command("STREAM FILE", path, ALL_KEYS, position, lasts=LONGEST_PROMPT)
             if not reply.result:
                 return
             self._press(reply.result)

@@ -203,7 +203,12 @@ def _hours(_: str, table: _Table) -> Hours:
 
 def _loose_ends(rules: Rules) -> Iterator[str]:
     """Places that lead nowhere, and menus from which nobody ever reaches a human."""
-    places = {"voicemail", "hang-up", *(f"menu:{m}" for m in rules.menus), *(f"queue:{w}" for w in rules.ways)}
+    places = {
+        "voicemail",
+        "hang-up",
+        *(f"menu:{m}" for m in rules.menus),
+        *(f"queue:{w}" for w in rules.ways),
+    }
     if FIRST_MENU not in rules.menus:
         yield f"menus.toml: no [{FIRST_MENU}]: every call starts there"
     for menu in rules.menus.values():

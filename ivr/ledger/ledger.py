@@ -31,7 +31,13 @@ LONGEST_PAUSE = 5.0
 READ_WITHIN = 5.0
 
 _FIRST = ("calls.save", "calls.note")
-_AWAY = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.OperatorInterventionError)
+_AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,
+)
 
 Write = tuple[str, dict[str, Any]]
 

@@ -50,7 +50,9 @@ def _check(applied: dict[str, str], files: dict[str, str]) -> None:
         if name not in files:
             raise DozvonError(f"the database is ahead: it has migration {name}, this version has not")
         if sha256 != _sha256(files[name]):
-            raise DozvonError(f"migration {name} was edited after it had been applied; write a new one instead")
+            raise DozvonError(
+                f"migration {name} was edited after it had been applied; write a new one instead"
+            )
 
 
 def _sha256(text: str) -> str:

@@ -179,7 +179,7 @@ def test_a_failed_install_is_told_with_its_cause() -> None:
     error = "ERROR: No matching distribution found for aiosql~=15.0"
     assert (
         pips_reason([broken, "INFO: pip is looking", error])
-        == f"{error}\n    'NewConnectionError(refused)': /x"
+        == f"{error}\n    connection broken by 'NewConnectionError(refused)': /x"
     )
 
 
@@ -294,6 +294,38 @@ def test_an_environment_of_another_interpreter_does_not_serve(
     ready(tmp_path, {"appliance"})
     monkeypatch.setattr(sys, "version_info", (3, 99, 0))
     assert not PythonPackages(tmp_path, frozenset({"appliance"})).are_there()
+
+
+def pip_that_fails(why: dict[bool, str | None], asked: list[frozenset[str]]) -> object:
+    """A pip that answers by whether the softphone is among what is asked."""
+
+    def pip(_packages: PythonPackages, _native: Native, extras: frozenset[str]) -> str | None:
+        asked.append(extras)
+        return why["softphone" in extras]
+
+    return pip
+
+
+def test_a_python_without_a_softphone_goes_on_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[frozenset[str]] = []
+    monkeypatch.setattr(PythonPackages, "_pip", pip_that_fails({True: "ERROR: no wheel", False: None}, asked))
+    packages = PythonPackages(tmp_path / "venv", frozenset({"appliance", "softphone"}))
+    packages.install(Native(tmp_path))
+    assert asked[-1] == {"appliance"}
+    assert packages.are_there(), "it is not tried again at every start"
+
+
+def test_a_network_that_is_away_is_not_taken_for_a_missing_softphone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[frozenset[str]] = []
+    away = "connection broken by 'NewConnectionError'"
+    monkeypatch.setattr(PythonPackages, "_pip", pip_that_fails({True: away, False: away}, asked))
+    with pytest.raises(MissingPart, match="NewConnectionError"):
+        PythonPackages(tmp_path / "venv", frozenset({"softphone"})).install(Native(tmp_path))
+    assert len(asked) == 1
 
 
 def test_a_python_that_is_too_old_is_told_so(
