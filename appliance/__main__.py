@@ -6,11 +6,12 @@ import asyncio
 import sys
 import time
 
-from appliance.hotline import TEST_ACCOUNT, Hotline
+from appliance.hotline import Hotline
 from appliance.supervisor import Supervisor
 from directory import lookup
 from directory.phones import shown
 from ivr import logs
+from ivr.asterisk.conf import TEST_ACCOUNT
 from ivr.errors import DozvonError
 from ivr.ledger import Ledger
 from ivr.settings import Settings
@@ -54,9 +55,8 @@ async def say_how_to_reach(hotline: Hotline, began: float) -> None:
     print(f"\n  SIP server {sip}, UDP or TCP")
     for dispatcher in dispatchers:
         print(f"  dispatcher   {dispatcher.extension:<9} password {dispatcher.password}  {dispatcher.name}")
-    print(
-        f"  resident     {TEST_ACCOUNT:<9} password {hotline.secrets.resident_password}  shows any caller id"
-    )
+    if settings.test_resident:
+        print(f"  resident     {TEST_ACCOUNT:<9} password {settings.test_resident}  shows any caller id")
     print(f"\n  logs in {settings.home / 'log'}; the menus in {settings.dialplan}")
     print("  Ctrl-C stops everything.\n", flush=True)
 

@@ -22,8 +22,6 @@ from ivr.prepare import prepare
 from ivr.settings import PREFIX, Settings
 from ivr.voices import voice
 
-TEST_ACCOUNT = "resident"
-"""The SIP account of the test resident: a trunk that logs in."""
 SAMPLE = ("companies.csv", "dispatchers.csv", "residents.csv")
 
 
@@ -42,8 +40,13 @@ class Hotline:
                 options=postgres_options,
             )
         self.settings = completed(settings)
-        if settings.asterisk == "embedded" and settings.cel_file is None:
-            self.settings = replace(self.settings, cel_file=asterisk.layout(settings).cel_file)
+        if settings.asterisk == "embedded":
+            layout = asterisk.layout(settings).write(settings.home / "asterisk" / "layout.toml")
+            self.settings = replace(
+                self.settings,
+                asterisk_layout=layout,
+                test_resident=settings.test_resident or self.secrets.resident_password,
+            )
 
     def parts(self) -> list[Part]:
         return list(self._parts())
@@ -71,9 +74,7 @@ class Hotline:
         async with Ledger(self.settings.database_url, self.settings.home / "parked.jsonl") as ledger:
             if not await ledger.all("directory.companies"):
                 await self._import_sample(ledger)
-            layout = asterisk.layout(self.settings) if self.settings.asterisk == "embedded" else None
-            account = (TEST_ACCOUNT, self.secrets.resident_password)
-            await prepare(self.settings, ledger, await voice(self.settings), layout, account)
+            await prepare(self.settings, ledger, await voice(self.settings))
 
     async def _import_sample(self, ledger: Ledger) -> None:
         for name in SAMPLE:

@@ -270,7 +270,7 @@ class PhoneCall:
     async def ended(self, *, within: float) -> str:
         """Wait for the end; returns why."""
         await self._wait(lambda: self.reason is not None, within, "ended")
-        assert self.reason is not None  # noqa: S101
+        assert self.reason is not None
         return self.reason
 
     async def hold(self) -> None:

@@ -34,6 +34,7 @@ _NOT_SHOWN = dict.fromkeys((*range(9), *range(14, 32), 0x7F, 0xAD, 0x200B, 0xFEF
 _BROKEN_BY_EXCEL = ("#N/A", "#Н/Д", "#REF!", "#ССЫЛКА!", "#VALUE!", "#ЗНАЧ!", "#NAME?", "#ИМЯ?")
 _MONTHS = "янв|фев|мар|апр|ма[йя]|июн|июл|авг|сен|окт|ноя|дек|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 _COMMA_IN_NUMBER = re.compile(r"(\d),(\d+[eе]\+?\d)", re.IGNORECASE)
+_DECIMAL = re.compile(r"(\d{10,})[.,]0(?!\d)")
 _DATE_BY_EXCEL = re.compile(rf"\d{{1,2}}[. -]?(?:{_MONTHS})\w*|(?:{_MONTHS})[. -]?\d{{1,2}}", re.IGNORECASE)
 _PHRASE = re.compile(r"(?:phrase|фраза)[.: ]\s*([a-z][a-z0-9_]*)", re.IGNORECASE)
 _OUR_OWN = ("problem", "problems", "ошибка", "ошибки")
@@ -359,7 +360,8 @@ def _plain(cell: str, *, between_lines: str = " ") -> str:
 
 def _listed(text: str) -> list[str]:
     """The parts of a cell that lists several, in any of the ways people separate them."""
-    parts = re.split(r"[,;/]", _COMMA_IN_NUMBER.sub(r"\1.\2", text))
+    whole = _DECIMAL.sub(r"\1", _COMMA_IN_NUMBER.sub(r"\1.\2", text))
+    parts = re.split(r"[,;/]", whole)
     return [part.strip().removeprefix("'") for part in parts if part.strip()]
 
 

@@ -43,13 +43,18 @@ class Sheet:
 @contextmanager
 def opened(path: Path) -> Iterator[Sheet]:
     """The file as a header and rows, read as they are asked for. Raises DirectoryError, OSError."""
-    with path.open("rb") as raw, TextIOWrapper(raw, encoding=encoding(path), newline="") as file:
-        delimiter, read = _delimiter(file)
-        rows = _rows(file, delimiter, read)
-        header = next(rows, None)
-        if header is None:
-            raise DirectoryError(f"{path.name}: empty; the first row must name the columns")
-        yield Sheet(header.cells, rows, delimiter, path.stat().st_size, raw.tell)
+    written_in = encoding(path)
+    with path.open("rb") as raw, TextIOWrapper(raw, encoding=written_in, newline="") as file:
+        try:
+            delimiter, read = _delimiter(file)
+            rows = _rows(file, delimiter, read)
+            header = next(rows, None)
+            if header is None:
+                raise DirectoryError(f"{path.name}: empty; the first row must name the columns")
+            yield Sheet(header.cells, rows, delimiter, path.stat().st_size, raw.tell)
+        except UnicodeDecodeError as error:
+            wrong = f"byte {error.object[error.start]:#x} is neither UTF-8 nor {written_in}"
+            raise DirectoryError(f"{path.name}: {wrong}; save it as «CSV UTF-8»") from error
 
 
 def encoding(path: Path) -> str:
@@ -93,11 +98,6 @@ def _rows(file: TextIO, delimiter: str, before: int) -> Iterator[Row]:
         except csv.Error:
             yield Row(line, (), "a quote opened here is not closed for many lines")
             continue
-        except UnicodeDecodeError as error:
-            wrong = error.object[error.start]
-            raise DirectoryError(
-                f"line {line} or after: byte {wrong:#x} is neither UTF-8 nor cp1251"
-            ) from error
         if cells is None:
             return
         last = before + reader.line_num

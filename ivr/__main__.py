@@ -20,7 +20,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -29,7 +29,6 @@ from directory import importer
 from directory.phones import shown
 from ivr import logs
 from ivr.app import now, serve
-from ivr.asterisk.conf import Layout
 from ivr.dialplan import rules
 from ivr.errors import DozvonError
 from ivr.ledger import Ledger
@@ -75,8 +74,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command("serve", _serve, "run the controller")
     command("check", _check, "look at settings, rules, phrases and limits without starting anything")
-    render = command("prepare", _prepare, "migrate, render prompts and Asterisk's files, and end")
-    render.add_argument("--layout", type=Path, help="TOML with Asterisk's folders, for an external one")
+    command("prepare", _prepare, "migrate, render prompts and Asterisk's files, and end")
     take = command("import", _import, "take companies, dispatchers or residents in from a CSV file")
     take.add_argument("file", type=Path)
     command("dispatchers", _dispatchers, "the dispatchers and their SIP accounts")
@@ -150,11 +148,10 @@ async def _check(_: argparse.Namespace, settings: Settings) -> int:
     return 1 if problems else 0
 
 
-async def _prepare(options: argparse.Namespace, settings: Settings) -> int:
+async def _prepare(_: argparse.Namespace, settings: Settings) -> int:
     settings = completed(settings)
     async with _ledger(settings) as ledger:
-        layout = Layout.read(options.layout) if options.layout else None
-        await prepare(settings, ledger, await voice(settings), layout)
+        await prepare(settings, ledger, await voice(settings))
     return 0
 
 

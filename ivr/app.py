@@ -22,10 +22,11 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from directory import lookup
 from directory.nouns import Company
 from directory.phones import to_e164
+from ivr.asterisk import conf
 from ivr.asterisk.agi import AgiServer, Session
-from ivr.asterisk.conf import DEFAULT_QUEUE
 from ivr.asterisk.follower import Follower
 from ivr.asterisk.line import AgiLine
+from ivr.asterisk.manager import Ami
 from ivr.call import Call, Kind, Outcome
 from ivr.dialplan.keeper import Keeper
 from ivr.dialplan.reception import Place, ToQueue, ToVoicemail, reception, unanswered
@@ -43,6 +44,8 @@ from tickets import limits
 log = logging.getLogger(__name__)
 
 LOOKUP_WITHIN = 3.0
+SETTLE = 0.5
+"""Seconds that changes of the directory gather: an import is many statements."""
 
 
 def now() -> datetime:
@@ -55,7 +58,10 @@ class Book:
     """The companies as last read: greeting a caller asks nobody."""
 
     companies: tuple[Company, ...] = ()
-    by_line: dict[str | None, Company] = field(default_factory=dict)
+    by_line: dict[str, Company] = field(default_factory=dict)
+
+    def of_line(self, number: str | None) -> Company | None:
+        return self.by_line.get(number or "")
 
     async def read(self, ledger: Ledger) -> None:
         rows = await ledger.all("directory.companies")
@@ -70,15 +76,17 @@ class Controller:
         self.settings, self.ledger = settings, ledger
         self.book = Book()
         self.limits = limits.read()
+        self.layout = conf.Layout.read(settings.asterisk_layout) if settings.asterisk_layout else None
         self.keeper = Keeper(settings.dialplan)
         recorded = settings.recorded or settings.home / "recorded"
         self.narrator = Narrator(settings, PromptShelf(settings.prompts_folder, recorded, voice))
         read = partial(to_e164, region=settings.region, area_code=settings.area_code)
-        self.numbers = Numbers(read, lambda dialled: self.book.by_line.get(dialled))
+        self.numbers = Numbers(read, self.book.of_line)
         self.switchboard = Switchboard(
             ledger, self.numbers, self.limits, ZoneInfo(settings.time_zone), on_open=self._on_open
         )
         self._tasks: set[asyncio.Task[None]] = set()
+        self._soon: set[str] = set()
 
     # a call
 
@@ -102,7 +110,7 @@ class Controller:
     async def _send(self, line: AgiLine, place: Place, company: Company | None) -> None:
         match place:
             case ToQueue(category, priority):
-                queue = company.queue if company else DEFAULT_QUEUE
+                queue = company.queue if company else conf.DEFAULT_QUEUE
                 line.note(Kind.WENT, queue=queue, category=category, priority=priority)
                 await line.send_to(PLACE="queue", QUEUE=queue, QUEUE_PRIO=priority)
             case ToVoicemail():
@@ -129,6 +137,17 @@ class Controller:
         if row is not None:
             self.switchboard.identify(call, lookup.caller(row, call.caller), at)
 
+    def soon(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do it once, a little later, however often it is asked for until then."""
+        if name not in self._soon:
+            self._soon.add(name)
+            self._spawn(self._do_soon(name, work), name)
+
+    async def _do_soon(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        await asyncio.sleep(SETTLE)
+        self._soon.discard(name)
+        await _tick(work)
+
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
@@ -140,6 +159,22 @@ class Controller:
         """Read the directory and have every prompt ready."""
         await self.book.read(self.ledger)
         await self.narrator.prepare(self.book.companies, self.keeper.rules)
+
+    async def write_conf(self) -> bool:
+        """Asterisk's files from the directory, where the layout says; True when anything has changed."""
+        if self.layout is None:
+            return False
+        dispatchers = [lookup.dispatcher(row) for row in await self.ledger.all("directory.dispatchers")]
+        files = conf.render(self.settings, self.layout, self.book.companies, dispatchers)
+        return conf.write(files, self.layout)
+
+    async def take_up_directory(self, ami: Ami) -> None:
+        """Somebody changed companies, lines or dispatchers: greet, ring and let in accordingly from now on."""
+        await self.prepare()
+        if await self.write_conf():
+            await ami.ask("Reload", Module="res_pjsip.so")
+            await ami.ask("QueueReload", Members="yes", Parameters="yes")
+        log.info("the directory is taken up", extra={"companies": len(self.book.companies)})
 
     async def look_at_dialplan(self) -> None:
         """Take up the admin's edit; new prompts are ready before the rules that name them are in force."""
@@ -172,8 +207,10 @@ async def controller(settings: Settings, voice: Voice | None) -> AsyncIterator[C
         it = Controller(settings, ledger, voice)
         stack.push_async_callback(it.aclose)
         await it.prepare()
-        follower = Follower(settings, it.switchboard, ledger, settings.cel_file, now)
+        cel_file = it.layout.cel_file if it.layout else None
+        follower = Follower(settings, it.switchboard, ledger, cel_file, now)
         await stack.enter_async_context(follower.ami)
+        ledger.listen("directory", lambda: it.soon("directory", partial(it.take_up_directory, follower.ami)))
         await stack.enter_async_context(AgiServer(it.converse, settings.agi_host, settings.agi_port))
         await stack.enter_async_context(_panel(it, follower))
         await stack.enter_async_context(_ticks(it, follower))

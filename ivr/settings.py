@@ -97,8 +97,11 @@ class Settings:
     agi_port: int = _setting(_port, 4573)
     agi_advertise: str | None = _setting(str)
     """The host name Asterisk reaches the controller by, when it is not `agi_host` (containers)."""
-    cel_file: Path | None = _setting(Path)
-    """Asterisk's own channel-event log (cel_custom); read after a gap. Default: of the embedded Asterisk."""
+    asterisk_layout: Path | None = _setting(Path)
+    """TOML with Asterisk's folders (`ivr.asterisk.conf.Layout`), when the controller writes its config and may
+    read its call log. The appliance makes its own."""
+    test_resident: str | None = _setting(str)
+    """Password of the SIP account `resident`, a trunk that logs in and may show any caller id: for trying out."""
 
     sip_host: str = _setting(_address, "127.0.0.1")
     sip_port: int = _setting(_port, 5060)

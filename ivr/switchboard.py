@@ -7,10 +7,9 @@ Facts come from three sides and in any order: the conversation (prompts, keys), 
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from callback.missed import missed
@@ -27,9 +26,10 @@ REMEMBERED = timedelta(minutes=2)
 """How long an ended call is kept for what its conversation still has to say."""
 
 _ROW = (
-    "id company_id caller dialled resident_id house_id flat category queue priority arrived_at picked_up_at "
-    "queued_at answered_at answered_by ended_at hung_up_by outcome static_route"
-).split()
+    "id", "company_id", "caller", "dialled", "resident_id", "house_id", "flat", "category", "queue", "priority",
+    "arrived_at", "picked_up_at", "queued_at", "answered_at", "answered_by", "ended_at", "hung_up_by", "outcome",
+    "static_route",
+)  # fmt: skip
 
 
 @dataclass(slots=True)

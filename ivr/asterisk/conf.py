@@ -4,6 +4,7 @@ stands there. Written only when changed, so that a reload is asked for only when
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -16,12 +17,14 @@ from ivr.settings import Settings
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "asterisk-conf"
 PLAIN = (
-    "asterisk.conf", "cdr.conf", "cel.conf", "cel_custom.conf", "extensions.conf", "features.conf", "indications.conf", "logger.conf",
-    "manager.conf", "modules.conf", "musiconhold.conf", "pjsip.conf", "queues.conf", "rtp.conf",
+    "asterisk.conf", "cdr.conf", "cel.conf", "cel_custom.conf", "extensions.conf", "features.conf",
+    "indications.conf", "logger.conf", "manager.conf", "modules.conf", "musiconhold.conf", "pjsip.conf",
+    "queues.conf", "rtp.conf",
 )  # fmt: skip
 EMPTY = ("acl.conf", "ccss.conf", "pjproject.conf", "queuerules.conf", "stasis.conf", "udptl.conf")
 """Files Asterisk complains about when they are missing; its defaults are what we want."""
 DEFAULT_QUEUE = "dispatch"
+TEST_ACCOUNT = "resident"
 CEL_FILE = "calls.jsonl"
 
 
@@ -71,6 +74,13 @@ class Layout:
         found = sorted(sounds.glob(f"{wanted}_*")) if not (sounds / wanted).exists() else []
         return found[0].name if found else wanted
 
+    def write(self, path: Path) -> Path:
+        """As `read` takes it."""
+        lines = [f"{field.name} = {json.dumps(str(getattr(self, field.name)))}" for field in fields(self)]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(lines) + "\n", "utf-8")
+        return path
+
     @property
     def cel_file(self) -> Path:
         return self.state / "log" / "cel-custom" / CEL_FILE
@@ -81,9 +91,8 @@ def render(
     layout: Layout,
     companies: Iterable[Company],
     dispatchers: Iterable[Dispatcher],
-    test_account: tuple[str, str] | None = None,
 ) -> dict[str, str]:
-    """Every file by its path under the etc folder. `test_account` is (name, password) of a trunk that logs in."""
+    """Every file by its path under the etc folder."""
     assert settings.ami_secret is not None
     everywhere = settings.ami_host != "127.0.0.1"
     values = {
@@ -126,11 +135,9 @@ def render(
     if settings.trunk_peers:
         matches = "\n".join(f"match = {peer}" for peer in settings.trunk_peers)
         files["pjsip.d/trunk-peers.conf"] = fill("trunk-peers.conf", {"matches": matches})
-    if test_account:
-        name, password = test_account
-        files["pjsip.d/trunk-account.conf"] = fill(
-            "trunk-account.conf", {"account": name, "secret": password}
-        )
+    if settings.test_resident:
+        account = {"account": TEST_ACCOUNT, "secret": settings.test_resident}
+        files["pjsip.d/trunk-account.conf"] = fill("trunk-account.conf", account)
     return files
 
 
@@ -160,9 +167,11 @@ def _plain(text: str) -> str:
     return "".join(char for char in text if char.isprintable() and char not in '";,[]<>\\')
 
 
-def write(files: Mapping[str, str], etc: Path) -> bool:
+def write(files: Mapping[str, str], layout: Layout) -> bool:
     """Write what has changed, drop what is no more; True when anything was. Files carry secrets: owner only."""
-    changed = False
+    etc, changed = layout.etc, False
+    for folder in (layout.recordings, layout.messages, layout.cel_file.parent, layout.state / "keys"):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for folder in ("", "pjsip.d", "queues.d"):
         (etc / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
     for stale in [p for p in etc.glob("*.d/*.conf") if str(p.relative_to(etc)) not in files]:

@@ -47,7 +47,7 @@ class _BoundedProtocol(AMIProtocol):  # type: ignore[misc]
 class Ami:
     """A link to one Asterisk's manager that comes back by itself."""
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         host: str,
         port: int,

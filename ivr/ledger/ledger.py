@@ -8,6 +8,7 @@ again. While Postgres is away the batch waits and calls go on.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -77,8 +78,7 @@ class Ledger(Store):
         self._wanted = asyncio.Event()
         self._settled = asyncio.Event()
         self._settled.set()
-        self._flusher: asyncio.Task[None] | None = None
-        self._listener: asyncpg.Connection[Any] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._pause = 0.0
 
     async def __aenter__(self) -> Ledger:
@@ -94,13 +94,12 @@ class Ledger(Store):
             pool.terminate()
             raise
         self.pool = pool
-        self._flusher = asyncio.create_task(self._flush_forever(), name="ledger outbox")
+        self._tasks.append(asyncio.create_task(self._flush_forever(), name="ledger outbox"))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._flusher is not None
         try:
             async with asyncio.timeout(LONGEST_PAUSE):
                 await self.settled()
@@ -108,10 +107,9 @@ class Ledger(Store):
             log.error("Postgres is away: writes are parked", extra={"count": len(self._waiting)})
             for write in self._waiting:
                 self._park(write, "Postgres was away at the stop")
-        self._flusher.cancel()
-        await asyncio.gather(self._flusher, return_exceptions=True)
-        if self._listener is not None:
-            await self._listener.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         self.pool.terminate() if error else await self.pool.close()
 
     def write(self, statement: str, /, **values: Any) -> None:
@@ -129,11 +127,32 @@ class Ledger(Store):
         """Wait until everything written so far is in the database."""
         await self._settled.wait()
 
-    async def listen(self, channel: str, heard: Callable[[str], None]) -> None:
-        """Call `heard(payload)` for every NOTIFY. On a connection of its own: a pool drops listeners."""
-        if self._listener is None:
-            self._listener = await asyncpg.connect(self._url)
-        await self._listener.add_listener(channel, lambda *message: heard(str(message[-1])))
+    def listen(self, channel: str, heard: Callable[[], None]) -> None:
+        """Call `heard` after every NOTIFY on the channel, and after every gap in which one may have been missed.
+
+        On a connection of its own: a pool drops listeners when it takes a connection back.
+        """
+        self._tasks.append(
+            asyncio.create_task(self._listen_forever(channel, heard), name=f"listen {channel}")
+        )
+
+    async def _listen_forever(self, channel: str, heard: Callable[[], None]) -> None:
+        while True:
+            with contextlib.suppress(*_AWAY):
+                await self._listen_once(channel, heard)
+            await asyncio.sleep(1)
+            heard()
+
+    async def _listen_once(self, channel: str, heard: Callable[[], None]) -> None:
+        """Until the connection is gone."""
+        connection = await asyncpg.connect(self._url)
+        gone = asyncio.Event()
+        try:
+            connection.add_termination_listener(lambda _: gone.set())
+            await connection.add_listener(channel, lambda *_: heard())
+            await gone.wait()
+        finally:
+            connection.terminate()
 
     async def _flush_forever(self) -> None:
         while True:

@@ -55,6 +55,13 @@ async def known(database: Database, number: str | None, line: str = NORTH) -> Ca
     return caller
 
 
+async def flats(database: Database, address: str) -> set[str]:
+    rows = await database.fetch(
+        "SELECT f.number FROM flats f JOIN houses h ON h.id = f.house_id WHERE h.address = $1", address
+    )
+    return {row["number"] for row in rows}
+
+
 async def everything(database: Database) -> list[Any]:
     tables = (
         "companies",
@@ -179,7 +186,7 @@ async def test_good_rows_go_in_and_bad_ones_are_named_and_set_beside(
     )
     assert said[1].startswith("residents.csv:3: согласие: 'вчера': no such date")
     assert said[2] == "residents.csv (residents): 2 taken in, 0 unchanged, 1 refused"
-    assert await database.fetchval("SELECT count(*) FROM flats WHERE number = '2'") == 0
+    assert await flats(database, "Лесная 1") == {"1", "3"}
 
     beside = tmp_path / "residents.refused.csv"
     with beside.open(encoding="utf-8-sig", newline="") as file:
@@ -206,6 +213,7 @@ async def test_a_row_the_database_refuses_takes_no_other_with_it(database: Datab
     report = await take_text(database, tmp_path, HEADER + rows)
     assert (report.taken, report.refused) == (19, 1)
     assert str(report.problems[0]).startswith("8: the database refuses it")
+    assert await flats(database, "Лесная 1") == {str(n) for n in range(1, 21) if n != 7}
 
 
 async def test_a_database_that_goes_away_is_not_blamed_on_the_rows(
