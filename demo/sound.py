@@ -130,3 +130,33 @@ def _as_sound(wave_: NDArray[np.float64], dbfs: float) -> Sound:
     rms = float(np.sqrt(np.mean(np.square(wave_)))) if wave_.size else 0.0
     scaled = wave_ * (FULL * 10 ** (dbfs / 20) / max(rms, 1e-9))
     return np.clip(scaled, -FULL, FULL - 1).astype(np.int16)
+
+
+def likeness(pcm: Sound, piece: Sound, *, window: float = 0.5) -> float:
+    """How surely a known sound is in what was heard: 1 is the very same, noise lies below 0.2.
+
+    The best match of any loud half second of `piece`, by normalised cross-correlation: a telephone line may
+    drop or repeat a packet, so the whole of it need not line up.
+    """
+    loud = [part for part in _stretches(piece, window) if loudness(part) > VOICE_DBFS]
+    return max((_correlation(pcm, part) for part in loud[:8]), default=0.0)
+
+
+def _correlation(pcm: Sound, part: Sound) -> float:
+    if pcm.size < part.size:
+        return 0.0
+    heard, known = pcm.astype(np.float64), part.astype(np.float64)
+    size = 1 << (pcm.size + part.size).bit_length()
+    dots = np.fft.irfft(np.fft.rfft(heard, size) * np.conj(np.fft.rfft(known, size)), size)
+    dots = dots[: pcm.size - part.size + 1]
+    sums = np.concatenate(([0.0], np.cumsum(heard**2)))
+    energy = sums[part.size :] - sums[: -part.size]
+    floor = part.size * FULL**2 * 1e-6  # silence is like nothing
+    return float(np.max(dots / np.sqrt(np.maximum(energy, floor) * np.dot(known, known))))
+
+
+def stereo_wav(path: Path) -> tuple[Sound, Sound]:
+    """The two channels of a 16-bit WAV."""
+    with wave.open(str(path)) as file:
+        both = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)
+    return both[:, 0].copy(), both[:, 1].copy()

@@ -1,6 +1,6 @@
 -- What the engine asks of the directory. Phones are E.164.
 
--- name: who_calls(phone, line, now)^
+-- name: who_calls^
 -- The hot path, once per call: everything the dialled line and the caller's number tell.
 -- One row when the line is known, whatever the number (null: hidden); none when it is not.
 -- A phone of several residents gives the first of them, how many, and whether they share one flat.
@@ -37,27 +37,27 @@ CROSS JOIN LATERAL (
 ) earlier
 WHERE l.number = :line;
 
--- name: companies()
+-- name: companies
 -- Every company with its lines.
 SELECT c.id, c.code, c.name, c.greeting, c.phrases::text AS phrases, c.time_zone, c.queue,
        ARRAY(SELECT l.number FROM lines l WHERE l.company_id = c.id ORDER BY l.number) AS lines
 FROM companies c
 ORDER BY c.code;
 
--- name: dispatchers()
+-- name: dispatchers
 -- Every dispatcher with her SIP account.
 SELECT id, extension, name, password, serves
 FROM dispatchers
 ORDER BY length(extension), extension;
 
--- name: dispatchers_of(company_id)
+-- name: dispatchers_of
 -- Who may serve a company.
 SELECT id, extension, name, password, serves
 FROM dispatchers
 WHERE serves IS NULL OR :company_id = ANY (serves)
 ORDER BY length(extension), extension;
 
--- name: residents_by_phone(phone, company_id)
+-- name: residents_by_phone
 -- Everybody a phone belongs to, for the dispatcher to choose from.
 SELECT r.id AS resident_id, r.name AS resident_name, f.number AS flat,
        h.id AS house_id, h.address, coalesce(h.time_zone, c.time_zone) AS house_time_zone, h.access
@@ -69,7 +69,7 @@ JOIN companies c ON c.id = p.company_id
 WHERE p.phone = :phone AND p.company_id = :company_id
 ORDER BY r.id;
 
--- name: consented(phone, company_id, kind, day)^
+-- name: consented^
 -- Whether everybody a phone belongs to consents to this kind of call on that day; null when nobody is known.
 SELECT bool_and(coalesce((
     SELECT c.given FROM consents c
@@ -84,7 +84,7 @@ WHERE p.phone = :phone AND p.company_id = :company_id;
 -- One import at a time, until the transaction ends: what one looks up another does not insert meanwhile.
 SELECT pg_advisory_xact_lock(hashtext('dozvon import'));
 
--- name: renew_password(extension, password)^
+-- name: renew_password^
 -- Gives a dispatcher a new SIP password; returns her extension, or null when there is no such dispatcher.
 UPDATE dispatchers SET password = :password WHERE extension = :extension RETURNING extension;
 

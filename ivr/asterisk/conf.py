@@ -170,10 +170,9 @@ def _plain(text: str) -> str:
 def write(files: Mapping[str, str], layout: Layout) -> bool:
     """Write what has changed, drop what is no more; True when anything was. Files carry secrets: owner only."""
     etc, changed = layout.etc, False
-    for folder in (layout.recordings, layout.messages, layout.cel_file.parent, layout.state / "keys"):
+    written = (layout.recordings, layout.messages, layout.cel_file.parent, layout.state / "keys")
+    for folder in (*written, etc, etc / "pjsip.d", etc / "queues.d"):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for folder in ("", "pjsip.d", "queues.d"):
-        (etc / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
     for stale in [p for p in etc.glob("*.d/*.conf") if str(p.relative_to(etc)) not in files]:
         stale.unlink()
         changed = True

@@ -318,11 +318,13 @@ async def test_a_change_of_companies_or_dispatchers_is_announced(database: Datab
             heard.put_nowait(message[-1])
 
         await listener.add_listener("directory", hear)
-        await take(database, SAMPLE / "companies.csv")
-        await take(database, SAMPLE / "dispatchers.csv")
-        async with asyncio.timeout(10):
-            said = {await heard.get() for _ in range(3)}
-        await listener.remove_listener("directory", hear)
+        try:
+            await take(database, SAMPLE / "companies.csv")
+            await take(database, SAMPLE / "dispatchers.csv")
+            async with asyncio.timeout(10):
+                said = {await heard.get() for _ in range(3)}
+        finally:  # a pool does not take a listening connection back
+            await listener.remove_listener("directory", hear)
     assert said == {"companies", "lines", "dispatchers"}
 
 

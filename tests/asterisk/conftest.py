@@ -1,0 +1,32 @@
+"""One hotline a module; each test has its own caller and its own dispatchers, so that tests do not meet."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from appliance.native import Native
+
+from .running import Running, open_home
+
+_numbers = itertools.count(9_160_000_001)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(native: Native, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
+    async with Running(native, open_home(tmp_path_factory.mktemp("house"))) as running:
+        yield running
+
+
+@pytest.fixture
+def number() -> str:
+    """A number nobody has called from yet."""
+    return f"+7{next(_numbers)}"
+
+
+@pytest.fixture
+def another() -> str:
+    return f"+7{next(_numbers)}"
