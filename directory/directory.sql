@@ -4,6 +4,8 @@
 -- The hot path, once per call: everything the dialled line and the caller's number tell.
 -- One row when the line is known, whatever the number (null: hidden); none when it is not.
 -- A phone of several residents gives the first of them, how many, and whether they share one flat.
+-- Tickets and calls are found by phone alone and the company is sifted out after: with the company among the
+-- conditions a database without fresh statistics walks all of its open tickets (4 ms instead of 0.3).
 SELECT c.id AS company_id, c.code, c.name AS company_name, c.greeting, c.phrases::text AS phrases,
        c.time_zone AS company_time_zone, c.queue,
        r.id AS resident_id, r.name AS resident_name, r.flat,
@@ -25,14 +27,15 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) r ON true
 CROSS JOIN LATERAL (
-    SELECT count(*) AS open_tickets, max(t.number) AS last_ticket
+    SELECT count(*) FILTER (WHERE t.company_id = c.id) AS open_tickets,
+           max(t.number) FILTER (WHERE t.company_id = c.id) AS last_ticket
     FROM tickets t
-    WHERE t.phone = :phone AND t.company_id = c.id AND t.status <> 'closed'
+    WHERE t.phone = :phone AND t.status <> 'closed'
 ) t
 CROSS JOIN LATERAL (
-    SELECT count(*) AS calls_lately
+    SELECT count(*) FILTER (WHERE k.company_id = c.id) AS calls_lately
     FROM calls k
-    WHERE k.caller = :phone AND k.company_id = c.id
+    WHERE k.caller = :phone
       AND k.arrived_at > :now::timestamptz - interval '24 hours' AND k.arrived_at < :now::timestamptz
 ) earlier
 WHERE l.number = :line;

@@ -26,7 +26,7 @@ from ivr.asterisk.line import AgiLine
 from ivr.call import Fact, Kind
 from ivr.errors import HungUp
 from ivr.line import Line
-from tests.fakes import Act, FakeLine, hangs_up, presses
+from tests.fakes import NOON, Act, FakeLine, hangs_up, presses
 
 LASTS = {"greeting": 1.0, "notice": 1.0, "menu": 1.0, "word": 0.2}
 """Every prompt the conversations may say, and its length in seconds."""
@@ -42,6 +42,8 @@ class Seen:
     hung_up: bool = False
     notes: list[tuple[Kind, dict[str, Any]]] = field(default_factory=list)
     """With the prompts and the keys, in the order in which they were noted."""
+    seconds: float = 0.0
+    """How long the conversation took."""
 
     @property
     def said(self) -> list[str]:
@@ -63,7 +65,7 @@ async def fake(conversation: Conversation, *acts: Act) -> Seen:
         seen.result = await conversation(line)
     except HungUp:
         seen.hung_up = True
-    seen.notes = line.notes
+    seen.notes, seen.seconds = line.notes, (line.clock() - NOON).total_seconds()
     return seen
 
 
@@ -166,7 +168,9 @@ class Exchange:
         line = AgiLine(session, self.prompts, take, lambda: datetime.now(UTC))
         try:
             await line.answer()
+            began = time.monotonic()
             seen.result = await conversation(line)
+            seen.seconds = time.monotonic() - began
         except HungUp:
             seen.hung_up = True
         except Exception as error:
@@ -240,6 +244,11 @@ async def test_a_key_pressed_during_the_prompt_is_taken(rig: Rig) -> None:
     assert seen.notes == [(Kind.PROMPT, {"prompt": "menu", "menu": True}), (Kind.KEY, {"key": "1"})]
 
 
+async def test_a_key_ends_the_prompt(rig: Rig) -> None:
+    seen = await rig(lambda line: line.ask("menu", wait=5), presses("1", during="menu", after=0.1))
+    assert seen.seconds < 0.9
+
+
 async def test_a_key_pressed_after_the_prompt_is_waited_for(rig: Rig) -> None:
     seen = await rig(lambda line: line.ask("word", wait=5), presses("2", during="word", after=0.8))
     assert seen.result == "2"
@@ -287,17 +296,15 @@ async def test_a_key_is_taken_only_once(rig: Rig) -> None:
 
 
 async def test_what_must_be_heard_whole_goes_on_under_a_key(rig: Rig) -> None:
-    moments: list[str] = []
-
     async def conversation(line: Line) -> str | None:
         await line.say("notice", whole=True)
-        moments.append("notice heard")
         await line.say("greeting")
         return await line.ask("menu", wait=5)
 
     seen = await rig(conversation, presses("1", during="notice", after=0.3))
     assert seen.result == "1"
     assert seen.said == ["notice"]
+    assert seen.seconds > 0.9, "the rest of the notice was not heard"
 
 
 async def test_a_whole_prompt_is_said_even_while_a_key_waits(rig: Rig) -> None:

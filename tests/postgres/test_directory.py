@@ -20,7 +20,7 @@ from ivr.ledger.statements import Statements
 
 Database: TypeAlias = "asyncpg.Pool[Any]"
 
-SAMPLE = Path("directory/sample")
+SAMPLE = Path(lookup.__file__).with_name("sample")
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 NORTH, RIVER = "+74951230001", "+74951230002"
 HEADER = "ук;адрес;кв;фио;телефоны;согласие\n"

@@ -332,7 +332,7 @@ def test_a_file_that_is_no_csv_is_refused_with_what_to_do(tmp_path: Path, conten
 
 @pytest.mark.parametrize("kind", ["companies", "dispatchers", "residents"])
 def test_the_sample_reads_without_a_problem(kind: str) -> None:
-    with sheet.opened(Path("directory/sample") / f"{kind}.csv") as table:
+    with sheet.opened(Path(sheet.__file__).with_name("sample") / f"{kind}.csv") as table:
         of = columns(table.header)
         assert (of.kind, of.left_out) == (kind, ())
         made = [record(row.line, row.cells, of, READING) for row in table.rows]

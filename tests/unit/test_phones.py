@@ -22,7 +22,6 @@ from directory.phones import masked, shown, spoken, to_e164, why_not
         "тел. 8 916 123.45.67 (мама)",
         "89161234567 доб. 12",
         "8 916 123 45 67 ext 3",
-        "8916123456789"[:11],
         "8.9161234567E+10",
         "sip:+79161234567@10.0.0.1",
     ],
@@ -83,7 +82,7 @@ def test_a_refusal_tells_how_many_digits_are_missing() -> None:
 
 
 def test_a_refusal_offers_the_near_miss() -> None:
-    assert "did you mean '+7 916 123-45-67'?" in why_not("8916l234567".replace("l", "I"))
+    assert "did you mean '+7 916 123-45-67'?" in why_not("8916I234567")
     assert "did you mean '+7 916 123-45-67'?" in why_not("+7 916 123 45 б7")
     assert "did you mean '+7 916 123-45-67'?" in why_not("889161234567")
 
