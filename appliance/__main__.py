@@ -6,13 +6,13 @@ import asyncio
 import sys
 import time
 
-from appliance.hotline import Hotline
+from appliance.hotline import Hotline, taken_ports
 from appliance.supervisor import Supervisor
 from directory import lookup
 from directory.phones import shown
 from ivr import logs
 from ivr.asterisk.conf import TEST_ACCOUNT
-from ivr.errors import DozvonError
+from ivr.errors import DozvonError, SettingsError
 from ivr.ledger import Ledger
 from ivr.settings import Settings
 
@@ -30,6 +30,8 @@ def main() -> int:
 
 async def run(settings: Settings) -> None:
     began = time.monotonic()
+    if problems := taken_ports(settings):
+        raise SettingsError("the hotline cannot listen", problems)
     hotline = Hotline(settings)
     supervisor = Supervisor(hotline.parts(), hotline.settings.home / "log")
     print("Starting the hotline…", flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
 import urllib.error
 import urllib.request
@@ -22,6 +23,8 @@ from ivr.prepare import prepare
 from ivr.settings import PREFIX, Settings
 from ivr.voices import voice
 
+DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Our own panel on loopback is never behind a proxy."""
 SAMPLE = ("companies.csv", "dispatchers.csv", "residents.csv")
 
 
@@ -66,6 +69,7 @@ class Hotline:
             command=[sys.executable, "-m", "ivr", "serve"],
             env={**os.environ, **_environment(self.settings)},
             ready=self._is_well,
+            alive=self._answers,
         )
 
     async def prepare(self) -> None:
@@ -87,16 +91,57 @@ class Hotline:
             )
 
     async def _is_well(self) -> bool:
-        url = f"http://{self.settings.panel_host}:{self.settings.panel_port}/health"
-        return await asyncio.to_thread(_answers, url)
+        return await asyncio.to_thread(_status, self._health) == 200
+
+    async def _answers(self) -> bool:
+        """Does its event loop still turn? An unwell controller does; a frozen one does not."""
+        return await asyncio.to_thread(_status, self._health) is not None
+
+    @property
+    def _health(self) -> str:
+        host = self.settings.panel_host if self.settings.panel_host != "0.0.0.0" else "127.0.0.1"  # noqa: S104
+        return f"http://{host}:{self.settings.panel_port}/health"
 
 
-def _answers(url: str) -> bool:
+def _status(url: str) -> int | None:
     try:
-        with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310 - our own panel
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
+        with DIRECTLY.open(url, timeout=2) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return None
+
+
+def taken_ports(settings: Settings) -> list[str]:
+    """What of ours is listened on by somebody else, each with what to do."""
+    wanted = {
+        "SIP": (settings.sip_host, settings.sip_port, (socket.SOCK_DGRAM, socket.SOCK_STREAM)),
+        "PANEL": (settings.panel_host, settings.panel_port, (socket.SOCK_STREAM,)),
+        "AGI": (settings.agi_host, settings.agi_port, (socket.SOCK_STREAM,)),
+    }
+    if settings.asterisk == "embedded":
+        wanted["AMI"] = (settings.ami_host, settings.ami_port, (socket.SOCK_STREAM,))
+    else:
+        del wanted["SIP"]
+    if settings.database_url is None:
+        wanted["POSTGRES"] = ("127.0.0.1", settings.postgres_port, (socket.SOCK_STREAM,))
+    return [
+        f"{PREFIX}{name}_PORT={port}: something on this machine listens there already; stop it or set another"
+        for name, (host, port, kinds) in wanted.items()
+        if any(_is_taken(host, port, kind) for kind in kinds)
+    ]
+
+
+def _is_taken(host: str, port: int, kind: socket.SocketKind) -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind) as probe:
+        if kind is socket.SOCK_STREAM:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a closed one that lingers is free
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return True
+    return False
 
 
 def _environment(settings: Settings) -> dict[str, str]:

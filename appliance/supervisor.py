@@ -32,6 +32,8 @@ ROTATE_AT = 10_000_000
 """Bytes. A log larger than this when its part starts is put aside as `NAME.log.1`."""
 LOOK_EVERY = 0.05
 """Seconds between two looks whether a starting part is ready."""
+ALIVE_EVERY = 5.0
+SILENT_LOOKS = 3
 
 
 @dataclass(slots=True)
@@ -64,6 +66,8 @@ class Part:
     """Asked again and again after the start; None: a running process is a ready one."""
     before: Callable[[], Awaitable[None]] | None = None
     """Awaited once, before the first start and after the parts before it are ready."""
+    alive: Callable[[], Awaitable[bool]] | None = None
+    """Asked every ALIVE_EVERY seconds of a running part; one that is silent SILENT_LOOKS times is killed."""
     patience: float = 30.0
     """Seconds a start may take until it is ready."""
     stop_signal: signal.Signals = signal.SIGTERM
@@ -141,7 +145,11 @@ class Supervisor:
         pauses = Pauses()
         started = self._clock()
         while True:
-            how = _how_it_ended(await self.processes[part.name].wait())
+            guard = asyncio.create_task(self._guard(part), name=f"guard {part.name}")
+            try:
+                how = _how_it_ended(await self.processes[part.name].wait())
+            finally:
+                await _cancelled(guard)
             while True:
                 pause = pauses.after(self._clock() - started)
                 log.warning("%s died (%s), starting again in %.1f s", part.name, how, pause)
@@ -154,6 +162,17 @@ class Supervisor:
                     continue
                 break
             log.info("%s is back", part.name)
+
+    async def _guard(self, part: Part) -> None:
+        """Kill the part's process when it runs but does not answer any more: whoever waits for it waits in vain."""
+        silent = 0
+        while part.alive is not None:
+            await self._sleep(ALIVE_EVERY)
+            silent = 0 if await part.alive() else silent + 1
+            if silent == SILENT_LOOKS:
+                log.error("%s does not answer any more, killing it", part.name)
+                self.processes[part.name].kill()
+                return
 
     async def _launch(self, part: Part) -> None:
         """One start, until ready. A part that is not ready in time is stopped; MissingPart says why."""

@@ -46,7 +46,7 @@ def _database(text: str) -> str:
 def _zone(text: str) -> str:
     try:
         return ZoneInfo(text).key
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise ValueError("no such time zone; try Europe/Moscow") from error
 
 
@@ -192,5 +192,5 @@ class Settings:
 
 def _shown(name: str, text: str) -> str:
     """A value as a message may show it: secrets and passwords stay out of logs."""
-    secret = any(word in name for word in ("SECRET", "TOKEN", "URL", "PASSWORD"))
+    secret = any(word in name for word in ("SECRET", "TOKEN", "URL", "PASSWORD", "RESIDENT"))
     return "…" if secret else repr(text[:80])

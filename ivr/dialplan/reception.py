@@ -66,6 +66,8 @@ async def walk(line: Line, rules: Rules, start: str, zone: ZoneInfo, now: Callab
                 if way.closed and _is_closed(way, rules, zone, now()):
                     place = way.closed
                     continue
+                # Now, so that who hangs up at the prompt is called back for what it was.
+                line.note(Kind.WENT, category=way.category, priority=way.priority)
                 await line.say(way.prompt)
                 return ToQueue(way.category, way.priority)
             case "voicemail":

@@ -81,6 +81,8 @@ def _load(path: Path, problems: list[str]) -> dict[str, Any]:
         return tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         problems.append(f"{path.name}: no such file")
+    except OSError as error:
+        problems.append(f"{path.name}: it cannot be read: {error.strerror}")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         problems.append(f"{path.name}: {error}")
     return {}

@@ -328,17 +328,26 @@ async def test_a_change_of_companies_or_dispatchers_is_announced(database: Datab
     assert said == {"companies", "lines", "dispatchers"}
 
 
-async def test_two_imports_at_once_do_not_harm_each_other(database: Database, tmp_path: Path) -> None:
+async def test_an_import_waits_for_another_and_loses_no_row_to_it(database: Database, tmp_path: Path) -> None:
     await take_sample(database)
-    files = []
-    for name in ("a", "b"):
-        rows = [f"severnaya;Лесная {n % 7};{n};Житель {n};+7900{n:07d};\n" for n in range(1200)]
-        file = tmp_path / f"{name}.csv"
-        file.write_text(HEADER + "".join(rows if name == "a" else reversed(rows)), "utf-8")
-        files.append(file)
-    reports = await asyncio.gather(*(take(database, file) for file in files))
-    assert sum(report.taken for report in reports) == 1200
-    assert await database.fetchval("SELECT count(*) FROM residents WHERE name LIKE 'Житель %'") == 1200
+    one, two = tmp_path / "one.csv", tmp_path / "two.csv"
+    one.write_text(HEADER + "severnaya;Лесная 1;1;Первая;;\n", "utf-8")
+    two.write_text(HEADER + "severnaya;Лесная 1;1;Вторая;+79000000101;\n", "utf-8")
+    async with Store(Statements(), database).transaction() as unfinished:
+        await import_file(one, unfinished, progress=False, out=lambda line: None)
+        second = asyncio.create_task(take(database, two))
+        await somebody_waits(database)
+    assert (await second).taken == 1
+    assert (await known(database, "+79000000101")).flat == "1"
+
+
+async def somebody_waits(database: Database) -> None:
+    """Until a session of this database waits for a lock that another holds."""
+    waiting = """SELECT count(*) FROM pg_stat_activity
+                 WHERE datname = current_database() AND wait_event_type = 'Lock'"""
+    async with asyncio.timeout(10):
+        while not await database.fetchval(waiting):  # noqa: ASYNC110 - Postgres tells nobody
+            await asyncio.sleep(0.01)
 
 
 async def test_a_file_refused_as_a_whole_names_file_and_line(database: Database, tmp_path: Path) -> None:

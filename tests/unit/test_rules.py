@@ -84,8 +84,6 @@ def test_a_human_is_one_key_away_in_every_shipped_menu() -> None:
         ("menus.toml", "tries = 3", "tries = 99", "menus.toml: main.tries = 99: from 1 to 10"),
         ("menus.toml", 'prompt = "menu_main"', "", "menus.toml: main.prompt is missing"),
         ("menus.toml", 'prompt = "menu_main"', "prompt = 1", "menus.toml: main.prompt = 1: a text is wanted"),
-        ("menus.toml", "[main]", "[mian]", "menus.toml: no [main]: every call starts there"),
-        ("menus.toml", "[main]", "main = 1\n[first]", "menus.toml: main"),
         ("menus.toml", "tries = 3", "tries = = 3", "menus.toml: Invalid value (at line"),
         ("queues.toml", "priority = 30", 'priority = "30"', "queues.toml: danger.priority = '30': a whole number"),
         ("queues.toml", "priority = 30", "priority = 100", "queues.toml: danger.priority = 100: from 0 to 99"),
@@ -125,6 +123,18 @@ def test_a_broken_edit_is_named_with_its_place(folder: Path, file: str, old: str
     edit(folder, file, old, new)
     found = problems(folder)
     assert any(says in problem for problem in found), found
+
+
+def test_there_must_be_a_first_menu(folder: Path) -> None:
+    text = (folder / "menus.toml").read_text("utf-8")
+    (folder / "menus.toml").write_text(text.replace("[main", "[mian"), "utf-8")
+    assert "menus.toml: no [main]: every call starts there" in problems(folder)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_lone_value_where_a_table_belongs_is_named(folder: Path, name: str) -> None:
+    (folder / name).write_text("main = 1", "utf-8")
+    assert f"{name}: main: a [main] table is wanted here" in problems(folder)
 
 
 def test_every_problem_of_all_files_is_named_at_once(folder: Path) -> None:

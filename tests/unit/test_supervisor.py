@@ -120,6 +120,23 @@ async def test_a_part_that_keeps_dying_waits_longer_each_time(
     assert days.pauses[:4] == [0.2, 0.4, 0.8, 1.6]
 
 
+async def test_a_part_that_runs_but_does_not_answer_any_more_is_killed_and_started_again(
+    supervise: Callable[..., Supervisor], caplog: pytest.LogCaptureFixture
+) -> None:
+    frozen: set[int] = set()
+
+    async def answers() -> bool:
+        return supervisor.processes["sleeper"].pid not in frozen
+
+    supervisor = supervise(sleeper(alive=answers))
+    await supervisor.start()
+    first = supervisor.processes["sleeper"]
+    frozen.add(first.pid)
+    await until(lambda: supervisor.processes["sleeper"] is not first, "another process")
+    assert first.returncode == -signal.SIGKILL
+    assert "sleeper does not answer any more, killing it" in caplog.text
+
+
 async def test_a_restart_that_fails_is_tried_again_too(
     supervise: Callable[..., Supervisor], caplog: pytest.LogCaptureFixture
 ) -> None:
