@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -81,6 +82,8 @@ class Story:
         finally:
             await asyncio.sleep(0.3)  # the last lines of the timeline
             watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watch  # what kept it from being told is not kept quiet
         await self._look_at_the_first(*said)
         await self._look_at_the_second()
         return self.wrong
@@ -127,8 +130,11 @@ class Story:
         call = await self._call_of(FIRST)
         self.say("\n— Что теперь в Postgres\n")
         self.say(f"  звонок     {call['id']}  {shown(call['caller'])} → {call['company']}")
-        self.say(f"             поступил {self._clock(call['arrived_at'])}, ответила {call['answered_by']} "
-                 f"{self._clock(call['answered_at'])}, закончен {self._clock(call['ended_at'])}: {call['outcome']}")  # fmt: skip
+        answered, ended = self._clock(call["answered_at"]), self._clock(call["ended_at"])
+        self.say(
+            f"             поступил {self._clock(call['arrived_at'])}, ответила {call['answered_by']} {answered}"
+        )
+        self.say(f"             закончен {ended}: {call['outcome']}")
         self._so("the first call ended talked", call["outcome"] == "talked")
         self._so("its moments are in order", call["arrived_at"] < call["answered_at"] < call["ended_at"])
 
@@ -171,8 +177,9 @@ class Story:
         self._so("it made exactly one promise", len(promises) == 1)
         for promise in promises:
             minutes = (promise["due_at"] - call["arrived_at"]).total_seconds() / 60
-            self.say(f"  обещание   № {promise['id']}: перезвонить {shown(promise['phone'])} до "
-                     f"{self._clock(promise['due_at'])} ({promise['clause']}); причина: {promise['reason']}")  # fmt: skip
+            due = f"до {self._clock(promise['due_at'])} ({promise['clause']})"
+            self.say(f"  обещание   № {promise['id']}: перезвонить {shown(promise['phone'])} {due}")
+            self.say(f"             причина: {promise['reason']}")
             self._so("due ten minutes after the call arrived", abs(minutes - 10) < 0.001)
             self._so("it is open", promise["status"] == "open")
 

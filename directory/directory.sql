@@ -53,13 +53,6 @@ SELECT id, extension, name, password, serves
 FROM dispatchers
 ORDER BY length(extension), extension;
 
--- name: dispatchers_of
--- Who may serve a company.
-SELECT id, extension, name, password, serves
-FROM dispatchers
-WHERE serves IS NULL OR :company_id = ANY (serves)
-ORDER BY length(extension), extension;
-
 -- name: residents_by_phone
 -- Everybody a phone belongs to, for the dispatcher to choose from.
 SELECT r.id AS resident_id, r.name AS resident_name, f.number AS flat,
@@ -86,10 +79,6 @@ WHERE p.phone = :phone AND p.company_id = :company_id;
 -- name: import_lock^
 -- One import at a time, until the transaction ends: what one looks up another does not insert meanwhile.
 SELECT pg_advisory_xact_lock(hashtext('dozvon import'));
-
--- name: renew_password^
--- Gives a dispatcher a new SIP password; returns her extension, or null when there is no such dispatcher.
-UPDATE dispatchers SET password = :password WHERE extension = :extension RETURNING extension;
 
 -- name: take_companies
 -- Takes companies and their lines in; one statement, so all or nothing. An empty cell leaves what is there.

@@ -77,7 +77,7 @@ async def import_file(
     """Take a CSV of companies, dispatchers or residents in; its header tells which.
 
     Refused rows are told to `out` and written to FILE.refused.csv, to be mended and imported again.
-    Raises DirectoryError when the file as a whole cannot be read, OSError when it is not there.
+    Raises DirectoryError when the file as a whole cannot be read.
     """
     with sheet.opened(path) as table, _Refused(path, table) as refused:
         of = _columns(path, table)

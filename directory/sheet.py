@@ -42,8 +42,11 @@ class Sheet:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Sheet]:
-    """The file as a header and rows, read as they are asked for. Raises DirectoryError, OSError."""
-    written_in = encoding(path)
+    """The file as a header and rows, read as they are asked for. Raises DirectoryError."""
+    try:
+        written_in = encoding(path)
+    except OSError as error:
+        raise DirectoryError(f"{path}: {error.strerror}; give the path of a CSV file") from error
     with path.open("rb") as raw, TextIOWrapper(raw, encoding=written_in, newline="") as file:
         try:
             delimiter, read = _delimiter(file)

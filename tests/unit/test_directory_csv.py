@@ -330,6 +330,11 @@ def test_a_file_that_is_no_csv_is_refused_with_what_to_do(tmp_path: Path, conten
         list(table.rows)
 
 
+def test_a_file_that_is_not_there_is_said_without_a_traceback(tmp_path: Path) -> None:
+    with pytest.raises(DirectoryError, match="No such file"), sheet.opened(tmp_path / "none.csv"):
+        pass
+
+
 @pytest.mark.parametrize("kind", ["companies", "dispatchers", "residents"])
 def test_the_sample_reads_without_a_problem(kind: str) -> None:
     with sheet.opened(Path(sheet.__file__).with_name("sample") / f"{kind}.csv") as table:
