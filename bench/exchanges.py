@@ -31,13 +31,15 @@ SIP_PORT = 5060
 LINE, UNRECORDED_LINE = "+74951230001", "+74951230002"
 """The sample directory's two companies."""
 
-GREETING = {"welcome": 0.6, "recording_notice": 0.4, "menu_main": 1.0}
-"""Seconds of each prompt. Short, so that the talking hides little of what a call costs; its sum is a call's
+GREETING = {"welcome": 0.6, "recording_notice": 0.6, "menu_main": 1.0}
+"""Seconds of each prompt. Short, so that the talking hides little of what a call costs; their sum is a call's
 length in every variant."""
 AFTER_THE_KEY = {"emergency_hold": 2.0}
 OTHERS = 1.0
+PAUSE = 0.2
+"""Seconds of silence around a prompt, which the hotline's shelf adds."""
 TALK = sum(GREETING.values())
-PRESS_AFTER = 60
+PRESS_AFTER = 70
 """Packets of 20 ms heard until the key is pressed: 0.2 s into the menu."""
 
 _BARE_DIALPLAN = """\
@@ -192,7 +194,7 @@ def record(folder: Path) -> None:
     folder.mkdir(parents=True)
     lengths = {**dict.fromkeys((*SPOKEN, *STATIC, *_MENU_PROMPTS), OTHERS), **GREETING, **AFTER_THE_KEY}
     for name, length in lengths.items():
-        tone = 8000 * np.sin(2 * np.pi * 440 * np.arange(round(length * 8000)) / 8000)
+        tone = 8000 * np.sin(2 * np.pi * 440 * np.arange(round((length - PAUSE) * 8000)) / 8000)
         with wave.open(str(folder / f"{name}.wav"), "wb") as file:
             file.setparams((1, 2, 8000, 0, "NONE", ""))
             file.writeframes(tone.astype("<i2").tobytes())

@@ -65,7 +65,7 @@ def answered(line: bytes) -> Address:
 
 def serve(media: socket.socket, pipe: int, press_after: int) -> None:
     """Speak for every call that sipp tells of, until killed."""
-    callers: dict[Address, Caller] = {}
+    callers: dict[int, Caller] = {}
     waiting = selectors.DefaultSelector()
     waiting.register(media, selectors.EVENT_READ)
     waiting.register(pipe, selectors.EVENT_READ)
@@ -77,18 +77,18 @@ def serve(media: socket.socket, pipe: int, press_after: int) -> None:
                 for line in lines:
                     calls += 1
                     where = answered(line)
-                    callers[where] = Caller(calls, press_after)
-                    media.sendto(callers[where].speaks(), where)
+                    callers[where[1]] = caller = Caller(calls, press_after)
+                    media.sendto(caller.speaks(), where)
             else:
                 _hear(media, callers)
 
 
-def _hear(media: socket.socket, callers: dict[Address, Caller]) -> None:
-    """Everything that has come in by now."""
+def _hear(media: socket.socket, callers: dict[int, Caller]) -> None:
+    """Everything that has come in by now. A call is known by its port: one is nobody else's on one machine."""
     try:
         while True:
             _, where = media.recvfrom(2048)
-            if caller := callers.get(where):
+            if caller := callers.get(where[1]):
                 caller.heard += 1
                 media.sendto(caller.speaks(), where)
     except BlockingIOError:

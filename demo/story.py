@@ -210,23 +210,20 @@ class Story:
             await asyncio.sleep(0.2)
 
     def _line(self, fact: Row) -> str:
+        who = "житель" if fact["who"] == "resident" else fact["who"]
         detail: dict[str, Any] = {
+            "place": ", ".join(map(str, fact["detail"].values())),
             **fact["detail"],
-            "who": {"resident": "житель"}.get(fact["who"], fact["who"]),
+            "who": who,
         }
-        if fact["kind"] == "went" and "place" not in detail:
-            detail["place"] = (
-                f"{detail['category']}, очередь {detail['queue']}, приоритет {detail['priority']}"
-            )
         call = self._names.setdefault(fact["call_id"], f"звонок {len(self._names) + 1}")
         told = WORDS.get(fact["kind"], fact["kind"]).format_map(defaultdict(lambda: "–", detail))
         return f"  {self._clock(fact['at'], fraction=True)}  {call}  {told}"
 
     def _clock(self, at: datetime, *, day: bool = False, fraction: bool = False) -> str:
         local = at.astimezone(ZoneInfo(self.settings.time_zone))
-        return local.strftime("%d.%m %H:%M:%S" if day else "%H:%M:%S") + (
-            f".{local.microsecond // 1000:03d}" if fraction else ""
-        )
+        shown_to = f".{local.microsecond // 1000:03d}" if fraction else ""
+        return local.strftime("%d.%m %H:%M:%S" if day else "%H:%M:%S") + shown_to
 
     def _so(self, what: str, is_so: bool) -> None:
         if not is_so:

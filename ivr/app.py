@@ -27,7 +27,7 @@ from ivr.asterisk.agi import AgiServer, Session
 from ivr.asterisk.follower import Follower
 from ivr.asterisk.line import AgiLine
 from ivr.asterisk.manager import Ami
-from ivr.call import Call, Kind, Outcome
+from ivr.call import Call, Kind, why_left_queue
 from ivr.dialplan.keeper import Keeper
 from ivr.dialplan.reception import Place, ToQueue, ToVoicemail, reception, unanswered
 from ivr.errors import DozvonError, HungUp, PeerError
@@ -102,16 +102,15 @@ class Controller:
                 zone = self.switchboard.zone_of(call)
                 place = await reception(line, self.keeper.rules, zone, now)
             case "unanswered":
-                place = await unanswered(line, call.left_queue or Outcome.QUEUE_TIMED_OUT)
+                place = await unanswered(line, why_left_queue(session.argument))
             case script:
                 raise PeerError(f"no conversation is called {script[:40]!r}")
         await self._send(line, place, company)
 
     async def _send(self, line: AgiLine, place: Place, company: Company | None) -> None:
         match place:
-            case ToQueue(category, priority):
+            case ToQueue(_, priority):
                 queue = company.queue if company else conf.DEFAULT_QUEUE
-                line.note(Kind.WENT, queue=queue, category=category, priority=priority)
                 await line.send_to(PLACE="queue", QUEUE=queue, QUEUE_PRIO=priority)
             case ToVoicemail():
                 line.note(Kind.WENT, place="voicemail")

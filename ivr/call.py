@@ -159,7 +159,7 @@ class Call:
                 self.left_queue = None
                 self._now(Stage.QUEUE)
             case Kind.LEFT_QUEUE:
-                self.left_queue = _LEFT_QUEUE.get(str(fact.detail.get("status")), Outcome.QUEUE_TIMED_OUT)
+                self.left_queue = why_left_queue(str(fact.detail.get("status")))
             case Kind.ANSWERED:
                 self.answered_at = _earlier(self.answered_at, fact.at)
                 self.answered_by = self.answered_by or fact.who
@@ -170,7 +170,7 @@ class Call:
             case Kind.HUNG_UP:
                 self.hung_up_by = fact.who
                 self.hangup_cause = fact.detail.get("cause")
-            case Kind.ENDED:
+            case Kind.ENDED if self.ended_at is None:
                 self.ended_at = fact.at
                 self.outcome = self._how_it_ended(fact)
                 self.stage = Stage.ENDED
@@ -195,6 +195,11 @@ class Call:
         if self.stage is Stage.MENU:
             return Outcome.ABANDONED_IN_MENU
         return Outcome.ABANDONED_IN_GREETING
+
+
+def why_left_queue(status: str) -> Outcome:
+    """What Asterisk's QUEUESTATUS says of a call the queue gave back."""
+    return _LEFT_QUEUE.get(status, Outcome.QUEUE_TIMED_OUT)
 
 
 def _earlier(known: datetime | None, at: datetime) -> datetime:

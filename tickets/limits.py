@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,6 +15,7 @@ from ivr.errors import DialplanError, did_you_mean
 
 FILE = Path(__file__).with_name("limits.toml")
 STARTS = ("arrived", "registered", "damage")
+KEYS = ("within", "from", "clause", "for", "pause", "since", "until", "note")
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
@@ -74,6 +75,7 @@ class Limits:
 
 def due(start: datetime, limit: Limit, zone: ZoneInfo) -> datetime:
     """When the limit runs out, standing still during its nightly pause. In UTC arithmetic: DST does no harm."""
+    start = start.astimezone(UTC)
     if limit.pause is None:
         return start + limit.within
     moment, left = start, limit.within
@@ -103,21 +105,51 @@ def _next_pause(moment: datetime, pause: tuple[time, time], zone: ZoneInfo) -> t
 def read(path: Path = FILE) -> Limits:
     """Raises DialplanError naming every problem."""
     problems: list[str] = []
-    data = tomllib.loads(path.read_text("utf-8"))
-    categories = data.get("categories", {})
-    clocks = [_limit(name, table, path, problems) for name, table in data.get("clocks", {}).items()]
-    named = [_limit(name, data.get(name, {}), path, problems) for name in ("answer", "callback")]
+    data = _load(path)
+    tables = {
+        name: _table(name, data, path, problems) for name in ("answer", "callback", "categories", "clocks")
+    }
+    categories = tables["categories"]
+    clocks = [
+        _limit(name, _table(name, tables["clocks"], path, problems), path, problems)
+        for name in tables["clocks"]
+    ]
+    named = [_limit(name, tables[name], path, problems) for name in ("answer", "callback")]
     problems += _unknown_categories(clocks, categories, path)
     if problems:
-        raise DialplanError("the legal limits are refused", problems)
+        raise _refused(problems)
     answer, callback = named
     return Limits(answer, callback, tuple(clocks), categories)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise _refused([f"{path.name}: no such file"]) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise _refused([f"{path.name}: {error}"]) from error
+
+
+def _refused(problems: list[str]) -> DialplanError:
+    return DialplanError("the legal limits are refused", problems)
+
+
+def _table(name: str, data: Mapping[str, Any], path: Path, problems: list[str]) -> Mapping[str, Any]:
+    table = data.get(name, {})
+    if isinstance(table, dict):
+        return table
+    problems.append(f"{path.name}: {name}: a [{name}] table is wanted here")
+    return {}
 
 
 def _limit(name: str, table: Mapping[str, Any], path: Path, problems: list[str]) -> Limit:
     def wrong(key: str, what: str) -> None:
         problems.append(f"{path.name}: {name}.{key}{what}")
 
+    for key in table:
+        if key not in KEYS:
+            wrong(key, f": no such key{did_you_mean(key, KEYS)}")
     within = timedelta()
     match = re.fullmatch(r"(\d+)([mhd])", str(table.get("within", "")))
     if match:
@@ -136,15 +168,25 @@ def _limit(name: str, table: Mapping[str, Any], path: Path, problems: list[str])
             pause = (time.fromisoformat(begins), time.fromisoformat(ends))
         except ValueError:
             wrong("pause", f" = {table['pause']!r}: HH:MM-HH:MM is wanted")
+        else:
+            if pause[0] == pause[1]:
+                wrong("pause", f" = {table['pause']!r}: a pause that lasts all day never ends")
+    wanted = table.get("for", ["*"])
+    if not isinstance(wanted, list) or not all(isinstance(category, str) for category in wanted):
+        wrong("for", f" = {wanted!r}: a list of categories is wanted")
+        wanted = []
+    days = {"since": table.get("since", date.min), "until": table.get("until", date.max)}
+    for key, day in days.items():
+        if type(day) is not date:  # a datetime is a date, too
+            wrong(key, f" = {day!r}: a date like 2019-03-01, without quotes, is wanted")
     return Limit(
         name=name,
         within=within,
         starts=starts,
         clause=str(table.get("clause")),
-        categories=frozenset(table.get("for", ["*"])),
+        categories=frozenset(wanted),
         pause=pause,
-        since=table.get("since", date.min),
-        until=table.get("until", date.max),
+        **days,
     )
 
 

@@ -167,11 +167,13 @@ class AgiServer:
 async def _environment(reader: asyncio.StreamReader) -> dict[str, str]:
     """The `agi_…` block. Raises PeerError for anything else, Disconnected for a peer that leaves or dawdles."""
     env: dict[str, str] = {}
+    lines = 0
     try:
         async with asyncio.timeout(ENVIRONMENT_WITHIN):
             while line := (await reader.readuntil(b"\n")).strip():
                 name, colon, value = line.decode("utf-8", "replace").partition(":")
-                if not (colon and name.startswith("agi_")) or len(env) >= MOST_LINES:
+                lines += 1
+                if not (colon and name.startswith("agi_")) or lines > MOST_LINES:
                     raise PeerError(f"this is not AGI: {line[:40]!r}")
                 env[name] = value.strip()
     except TimeoutError:

@@ -62,7 +62,7 @@ EXTENSIONS = range(110, 170)
 class Running:
     """The hotline under test; `async with Running(native, home) as house`."""
 
-    def __init__(self, native: Native, home: Path) -> None:
+    def __init__(self, native: Native, home: Path, queue_limit: float = 300.0) -> None:
         self.home = home
         self.dialplan = home / "dialplan"
         shutil.copytree(Path(__file__).parents[2] / "ivr" / "dialplan", self.dialplan)
@@ -82,6 +82,7 @@ class Running:
             panel_port=panel,
             rtp_from=15_800,
             rtp_to=15_999,
+            queue_limit=queue_limit,
         )
         self._hotline = Hotline(settings, postgres_options=("fsync=off",))
         self.settings = self._hotline.settings
@@ -286,6 +287,25 @@ class Running:
         process.send_signal(signal.SIGKILL)
         await process.wait()
 
+    @asynccontextmanager
+    async def without(self, part: str) -> AsyncIterator[None]:
+        """The part is dead meanwhile: killed at once, and again as often as it is started."""
+        dead = self.pid(part)
+        await self.kill(part)
+        keeper = asyncio.create_task(self._keep_down(part))
+        try:
+            yield
+        finally:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
+            await self.is_back(part, dead)
+
+    async def _keep_down(self, part: str) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            if self._supervisor.processes[part].returncode is None:
+                await self.kill(part)
+
     async def is_back(self, part: str, dead: int) -> None:
         """Another process than `dead` runs as that part, and all is well."""
 
@@ -314,6 +334,7 @@ class Wire:
         self.port, self._to = port, to
         self._server: asyncio.Server | None = None
         self._ends: set[asyncio.StreamWriter] = set()
+        self._near: set[asyncio.StreamWriter] = set()
         self._carries = asyncio.Event()
         self._carries.set()
 
@@ -332,6 +353,11 @@ class Wire:
         for end in self._ends:
             end.transport.abort()
 
+    def inject(self, garbage: bytes) -> None:
+        """The controller reads this as if the manager had sent it."""
+        for end in self._near:
+            end.write(garbage)
+
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
         """What is sent meanwhile lies on the way, and is never answered."""
@@ -343,6 +369,7 @@ class Wire:
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         ends = {writer}
+        self._near |= ends
         self._ends |= ends
         try:
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to)
@@ -353,6 +380,7 @@ class Wire:
             pass  # the one end that is gone takes the other with it
         finally:
             self._ends -= ends
+            self._near -= ends
             for end in ends:
                 end.transport.abort()
 
