@@ -180,11 +180,15 @@ class Controller:
         old = self.keeper.rules
         if not self.keeper.look():
             return
+        new, self.keeper.rules = self.keeper.rules, old
         try:
-            await self.narrator.prepare(self.book.companies, self.keeper.rules)
+            await self.narrator.prepare(self.book.companies, new)
         except DozvonError as error:
             log.error("the edit of the dialplan is refused, the old rules stay: %s", error)
-            self.keeper.rules = old
+            self.keeper.refused = error
+        else:
+            self.keeper.rules = new
+            log.info("the edit of the dialplan is in force")
 
     async def take_in_recordings(self) -> None:
         await keeper.look(self.ledger, audio.take_in, self.settings.spool, self.settings.recordings, now())

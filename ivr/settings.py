@@ -19,6 +19,8 @@ from ivr.errors import SettingsError, did_you_mean
 
 PREFIX = "DOZVON_"
 HERE = Path(__file__).resolve().parent
+VOICES = ("anna", "irina", "elena", "aleksandr", "aleksandr-hq")
+"""RHVoice's voices whose licence lets a hotline speak with them (`ivr.speech.voice.RHVOICE_VOICES`)."""
 
 
 def _port(text: str) -> int:
@@ -121,7 +123,7 @@ class Settings:
     """The folder with the admin's `*.toml` rules."""
     recorded: Path | None = _setting(Path)
     """Recorded prompts (`NAME.wav`, `COMPANY/NAME.wav`) win over rendered ones. Default: home/recorded."""
-    voice: str = _setting(str, "anna")
+    voice: str = _setting(_one_of(*VOICES), "anna")
     language: str = _setting(_one_of("ru", "en"), "ru")
     time_zone: str = _setting(_zone, "Europe/Moscow")
     region: str = _setting(str, "RU")
@@ -146,9 +148,8 @@ class Settings:
                 values[known[name].name] = known[name].metadata["read"](text)
             except ValueError as error:
                 problems.append(f"{name}={_shown(name, text)}: {error}")
-        if not problems:
-            settings = cls(**values)
-            problems = settings.contradictions()
+        settings = cls(**values)
+        problems += settings.contradictions()
         if problems:
             raise SettingsError("the settings do not fit", problems)
         return settings

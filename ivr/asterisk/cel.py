@@ -83,7 +83,10 @@ class Row:
 
 
 def _stamp(text: str) -> str:
-    float(text)
+    try:
+        datetime.fromtimestamp(float(text), UTC)
+    except (OverflowError, OSError) as error:
+        raise ValueError(f"{text!r} is no moment") from error
     return text
 
 
@@ -206,7 +209,7 @@ class CallLog:
         how = "blind" if row.event == "BLINDTRANSFER" else "attended"
         target = extra.get("extension") or extension(str(extra.get("transfer_target_channel_name", "")))
         for call_id, call in self._calls.items():
-            if call.bridge in bridges:
+            if call.bridge is not None and call.bridge in bridges:
                 yield self._fact(call_id, row, Kind.TRANSFERRED, extension(row.channel), how=how, to=target)
 
     def _fact(self, call_id: str, row: Row, kind: Kind, who: str | None = None, **detail: Any) -> Fact:
@@ -223,7 +226,7 @@ def _by(row: Row, call: _Followed) -> str | None:
     source = str(row.extra.get("hangupsource", ""))
     if source == call.channel:
         return "resident"
-    return extension(source) if "/" in source else None
+    return extension(source) or None  # "dialplan/builtin" is nobody
 
 
 def read_log(path: Path, since: datetime) -> Iterator[Row]:

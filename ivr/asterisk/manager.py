@@ -44,6 +44,26 @@ class _BoundedProtocol(AMIProtocol):  # type: ignore[misc]
             self.transport.abort()
 
 
+class _Manager(Manager):  # type: ignore[misc]
+    """panoramisk's manager that stays closed once it is closed, whatever was under way."""
+
+    closing = False
+
+    def connect(self) -> None:
+        if not self.closing:
+            super().connect()
+
+    def connection_made(self, connecting: asyncio.Task[Any]) -> None:
+        if not self.closing:
+            super().connection_made(connecting)
+        elif not connecting.cancelled() and connecting.exception() is None:
+            connecting.result()[0].abort()
+
+    def close(self) -> None:
+        self.closing = True
+        super().close()
+
+
 class Ami:
     """A link to one Asterisk's manager that comes back by itself."""
 
@@ -62,7 +82,7 @@ class Ami:
         self._on_event, self._on_link, self._on_loss = on_event, on_link, on_loss
         self._linked = asyncio.Event()
         self._stock: asyncio.Task[None] | None = None
-        self._manager = Manager(
+        self._manager = _Manager(
             host=host,
             port=port,
             username=user,
@@ -99,8 +119,6 @@ class Ami:
     ) -> None:
         if self._stock is not None:
             self._stock.cancel()
-        # A closing link must not start the next one.
-        self._manager.connect = lambda *_: None
         self._manager.close()
 
     async def ask(self, action: str, *, within: float = ACTION_WITHIN, **fields: str) -> list[Event]:
@@ -121,12 +139,12 @@ class Ami:
             raise PeerError(f"{action}: {messages[0].get('Message', 'refused')}")
         return [dict(message) for message in messages]
 
-    async def probe(self) -> None:
+    async def probe(self, within: float = ACTION_WITHIN) -> None:
         """Ask whether the other side still answers; a link that is only half open is dropped and made anew."""
         if not self.linked:
             return
         try:
-            await self.ask("Ping")
+            await self.ask("Ping", within=within)
         except PeerError:
             log.warning("AMI does not answer; the link is dropped")
             self._manager.protocol.transport.abort()

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from ivr.dialplan import rules
-from ivr.errors import DialplanError
+from ivr.errors import DialplanError, DozvonError
 
 log = logging.getLogger(__name__)
 
@@ -19,10 +19,10 @@ class Keeper:
         self.folder = folder
         self._seen = self._stamps()
         self.rules = rules.read(folder)
-        self.refused: DialplanError | None = None
+        self.refused: DozvonError | None = None
 
     def look(self) -> bool:
-        """True when a new version came into force. Cheap: three stats."""
+        """True when there is a new version, and it is good. Cheap: a stat a file."""
         stamps = self._stamps()
         if stamps == self._seen:
             return False
@@ -34,7 +34,6 @@ class Keeper:
             log.error("the edit of the dialplan is refused, the old rules stay: %s", error)
             return False
         self.refused = None
-        log.info("the edit of the dialplan is in force")
         return True
 
     def _stamps(self) -> list[tuple[str, int, int]]:

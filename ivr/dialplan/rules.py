@@ -64,12 +64,13 @@ def read(folder: Path) -> Rules:
     """Read and check `menus.toml`, `queues.toml` and `hours.toml`; DialplanError names every problem."""
     problems: list[str] = []
     menus, ways, hours = (_load(folder / name, problems) for name in FILES)
+    all_read = not problems
     rules = Rules(
         menus=_each("menus.toml", menus, _menu, problems),
         ways=_each("queues.toml", ways, _way, problems),
         hours=_each("hours.toml", hours, _hours, problems),
     )
-    if not problems:
+    if all_read:  # or every place in the missing file would be a loose end
         problems += _loose_ends(rules)
     if problems:
         raise DialplanError(f"the dialplan in {folder.name}/ is refused", problems)
@@ -205,12 +206,8 @@ def _hours(_: str, table: _Table) -> Hours:
 
 def _loose_ends(rules: Rules) -> Iterator[str]:
     """Places that lead nowhere, and menus from which nobody ever reaches a human."""
-    places = {
-        "voicemail",
-        "hang-up",
-        *(f"menu:{m}" for m in rules.menus),
-        *(f"queue:{w}" for w in rules.ways),
-    }
+    places = {f"menu:{name}" for name in rules.menus} | {f"queue:{name}" for name in rules.ways}
+    places |= {"voicemail", "hang-up"}
     if FIRST_MENU not in rules.menus:
         yield f"menus.toml: no [{FIRST_MENU}]: every call starts there"
     for menu in rules.menus.values():
@@ -220,7 +217,7 @@ def _loose_ends(rules: Rules) -> Iterator[str]:
         if menu.otherwise not in places:
             near = did_you_mean(menu.otherwise, places)
             yield f"menus.toml: {menu.name}.otherwise = {menu.otherwise!r}: no such place{near}"
-        elif not _reaches_a_human(rules, menu):
+        elif not _reaches_a_human(rules, menu, places):
             yield f"menus.toml: {menu.name}.otherwise = {menu.otherwise!r}: silence never ends with a human"
     for way in rules.ways.values():
         if way.hours and way.hours not in rules.hours:
@@ -231,21 +228,21 @@ def _loose_ends(rules: Rules) -> Iterator[str]:
             yield f"queues.toml: {way.name}.closed = {way.closed!r}: no such place{near}"
 
 
-def _reaches_a_human(rules: Rules, menu: Menu) -> bool:
+def _reaches_a_human(rules: Rules, menu: Menu, places: set[str]) -> bool:
     """Does a resident who only stays silent get to a dispatcher who is there at any hour?"""
     place, seen = menu.otherwise, set()
     while place not in seen:
         seen.add(place)
         kind, _, name = place.partition(":")
-        if kind == "menu":
-            place = rules.menus[name].otherwise
-        elif kind == "queue":
-            way = rules.ways.get(name)
-            if way is None:
-                return True  # named as a loose end of its own
-            if way.hours is None:
+        if place not in places:
+            return True  # a loose end, named as one
+        match kind:
+            case "menu":
+                place = rules.menus[name].otherwise
+            case "queue" if rules.ways[name].hours is None:
                 return True
-            place = way.closed or ""
-        else:
-            return False
+            case "queue":
+                place = rules.ways[name].closed or ""
+            case _:
+                return False
     return False

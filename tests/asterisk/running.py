@@ -88,7 +88,7 @@ class Running:
         self.settings = self._hotline.settings
         self.link = Wire(link, ami)
         """What lies between the controller and Asterisk's manager."""
-        self._supervisor = Supervisor(list(self._parts()), home / "log")
+        self._supervisor = Supervisor(list(self._parts()), home / "log", sleep=_not_long)
         self._extensions = iter(EXTENSIONS)
         self.passwords: dict[str, str] = {}
 
@@ -486,6 +486,11 @@ def _free_ports(count: int) -> list[int]:
                 udp.bind(tcp.getsockname())
                 ports.append(tcp.getsockname()[1])
         return ports
+
+
+async def _not_long(seconds: float) -> None:
+    """The supervisor's growing pause, as long as a test is willing to wait."""
+    await asyncio.sleep(min(seconds, 0.4))
 
 
 async def _speak_json(connection: Any) -> None:

@@ -1,0 +1,295 @@
+from __future__ import annotations
+
+import time
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from ivr.asterisk.cel import CallLog, Row, extension, read_log
+from ivr.call import Call, Fact, Kind, Outcome
+from tests import stories
+from tests.fakes import NOON
+from tests.stories import ALL, CALL, CALLER, DIALLED, as_heard, as_written, facts, lines
+
+
+def told(story: str) -> list[tuple[Kind, str | None]]:
+    return [(fact.kind, fact.who) for fact in facts(story)]
+
+
+def folded(story: str) -> Call:
+    call = Call(CALL, NOON)
+    for fact in facts(story):
+        call.follow(fact)
+    return call
+
+
+def the(kind: Kind, story: str) -> Fact:
+    (found,) = [fact for fact in facts(story) if fact.kind is kind]
+    return found
+
+
+def test_an_answered_call_is_told_from_ring_to_end() -> None:
+    assert told(stories.ANSWERED) == [
+        (Kind.ARRIVED, None),
+        (Kind.PICKED_UP, None),
+        (Kind.QUEUED, None),
+        (Kind.RANG, "101"),
+        (Kind.ANSWERED, "101"),
+        (Kind.HUNG_UP, "resident"),
+        (Kind.ENDED, None),
+    ]
+
+
+def test_the_moments_are_asterisk_s_own() -> None:
+    call = folded(stories.ANSWERED)
+    assert call.arrived_at == NOON
+    assert call.queued_at == NOON + timedelta(seconds=4.1)
+    assert call.answered_at == NOON + timedelta(seconds=9.02)
+    assert call.ended_at == NOON + timedelta(seconds=60.02)
+
+
+def test_who_called_and_whom_is_told_with_the_arrival() -> None:
+    assert the(Kind.ARRIVED, stories.ANSWERED).detail == {"caller": CALLER, "dialled": DIALLED}
+
+
+@pytest.mark.parametrize(
+    ("story", "outcome"),
+    [
+        (stories.ANSWERED, Outcome.TALKED),
+        (stories.GIVES_UP, Outcome.ABANDONED_IN_QUEUE),
+        (stories.NOBODY_THERE, Outcome.VOICEMAIL),
+        (stories.WITHOUT_CONTROLLER, Outcome.ABANDONED_IN_QUEUE),
+        (stories.BLIND, Outcome.TALKED),
+        (stories.ATTENDED, Outcome.TALKED),
+    ],
+)
+def test_the_log_alone_tells_how_a_call_ended(story: str, outcome: Outcome) -> None:
+    assert folded(story).outcome is outcome
+
+
+def test_a_caller_who_gives_up_hung_up_herself() -> None:
+    assert folded(stories.GIVES_UP).hung_up_by == "resident"
+
+
+def test_a_call_the_dialplan_ended_was_hung_up_by_nobody() -> None:
+    assert folded(stories.NOBODY_THERE).hung_up_by is None
+
+
+def test_why_the_queue_gave_a_call_back_is_told() -> None:
+    assert the(Kind.LEFT_QUEUE, stories.NOBODY_THERE).detail == {"status": "JOINEMPTY"}
+
+
+def test_a_call_without_a_controller_says_so() -> None:
+    assert folded(stories.WITHOUT_CONTROLLER).static_route
+
+
+def test_a_blind_transfer_names_who_gave_and_who_took() -> None:
+    fact = the(Kind.TRANSFERRED, stories.BLIND)
+    assert (fact.who, fact.detail) == ("101", {"how": "blind", "to": "102"})
+    assert told(stories.BLIND)[4:] == [
+        (Kind.ANSWERED, "101"),
+        (Kind.TRANSFERRED, "101"),
+        (Kind.RANG, "102"),
+        (Kind.JOINED, "102"),
+        (Kind.HUNG_UP, "resident"),
+        (Kind.ENDED, None),
+    ]
+
+
+def test_an_attended_transfer_names_who_gave_and_who_took() -> None:
+    fact = the(Kind.TRANSFERRED, stories.ATTENDED)
+    assert (fact.who, fact.detail) == ("101", {"how": "attended", "to": "102"})
+    assert Counter(kind for kind, _ in told(stories.ATTENDED))[Kind.JOINED] == 1
+    assert folded(stories.ATTENDED).hung_up_by == "102"
+
+
+def test_after_a_transfer_the_first_who_answered_stays_who_answered() -> None:
+    for story in (stories.BLIND, stories.ATTENDED):
+        assert folded(story).answered_by == "101"
+
+
+def test_a_consultation_between_dispatchers_is_no_resident_s_call() -> None:
+    consultation = """
+     0.0 CHAN_START   101 0 0 context=internal exten=102 num=101
+     0.1 CHAN_START   102 1 0 context=internal
+     1.0 ANSWER       102 1 0
+     1.0 BRIDGE_ENTER 102 1 0 {"bridge_id": "one"}
+     1.0 BRIDGE_ENTER 101 0 0 {"bridge_id": "one"}
+     5.0 HANGUP       101 0 0 {"hangupcause": 16}
+     5.0 CHAN_END     101 0 0
+    """
+    assert facts(consultation) == []
+
+
+def test_a_call_whose_beginning_was_not_heard_is_left_to_the_log() -> None:
+    assert facts("\n".join(stories.ANSWERED.strip().splitlines()[1:])) == []
+
+
+def test_a_re_bridge_with_the_same_dispatcher_is_not_a_new_one() -> None:
+    again = f"""{stories.TALKS}
+    20.0 BRIDGE_EXIT  resident 0 0 {{"bridge_id": "one"}}
+    20.0 BRIDGE_ENTER resident 0 0 {{"bridge_id": "one"}}
+    """
+    assert Counter(kind for kind, _ in told(again))[Kind.JOINED] == 0
+
+
+def test_a_transfer_does_not_touch_a_resident_who_still_waits() -> None:
+    log = CallLog()
+    for line in lines(stories.WAITS, call=1):
+        list(log.feed(Row.of(line)))
+    others = facts(stories.BLIND, log)
+    assert [fact.call for fact in others if fact.kind is Kind.TRANSFERRED] == [CALL]
+
+
+def test_two_calls_at_once_are_kept_apart(dice: Random) -> None:
+    """Their rows are shuffled into one another; each keeps its own order, and its own facts."""
+    log, heard = CallLog(), []
+    left = {1: lines(stories.ANSWERED, call=1), 2: lines(stories.BLIND, call=2)}
+    for name in (1, 2):
+        for line in left[name]:
+            line["eventextra"] = line["eventextra"].replace('"one"', f'"one{name}"').replace('"two"', f'"two{name}"')
+    while any(left.values()):
+        mine = left[dice.choice([name for name, rows in left.items() if rows])]
+        heard += log.feed(Row.of(mine.pop(0)))
+    assert [(f.kind, f.who) for f in heard if f.call == "dozvon-1.0"] == told(stories.ANSWERED)
+    assert [(f.kind, f.who) for f in heard if f.call == "dozvon-2.0"] == told(stories.BLIND)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_what_is_read_after_a_gap_has_the_keys_of_what_was_heard_live(name: str) -> None:
+    live, read = CallLog(), CallLog()
+    heard = [fact for line in lines(ALL[name]) for fact in live.feed(Row.of_manager(as_heard(line)))]
+    later = [fact for line in lines(ALL[name]) for fact in read.feed(Row.of(line))]
+    assert [(f.call, f.kind, f.key, f.who, f.detail) for f in heard] == [
+        (f.call, f.kind, f.key, f.who, f.detail) for f in later
+    ]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_fact_has_a_key_of_its_own(name: str) -> None:
+    keys = [fact.key for fact in facts(ALL[name])]
+    assert len(set(keys)) == len(keys)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_log_forgets_a_call_when_it_has_ended(name: str) -> None:
+    log = CallLog()
+    facts(ALL[name], log)
+    assert log.call_of(CALL) is None
+    assert not log._calls and not log._linked
+
+
+def test_a_channel_tells_the_call_it_belongs_to() -> None:
+    log = CallLog()
+    facts(stories.TALKS, log)
+    assert log.call_of(CALL) == CALL
+    assert log.call_of("dozvon-1.99") is None
+
+
+@pytest.mark.parametrize(
+    ("channel", "number"),
+    [
+        ("PJSIP/101-0000002a", "101"),
+        ("PJSIP/trunk-peer-00000001", "trunk-peer"),
+        ("PJSIP/101", ""),
+        ("", ""),
+    ],
+)
+def test_a_channel_s_extension_is_read_off_its_name(channel: str, number: str) -> None:
+    assert extension(channel) == number
+
+
+@pytest.mark.parametrize("extra", ["{", "[]", "7", "null", '"text"', ""])
+def test_a_broken_extra_is_as_good_as_none(extra: str) -> None:
+    line = lines(stories.ANSWERED)[-2] | {"eventextra": extra}
+    assert Row.of(line).extra == {}
+
+
+# -- the file
+
+
+def write(path: Path, *written: str) -> Path:
+    path.write_text("".join(line + "\n" for line in written), "utf-8")
+    return path
+
+
+def test_the_file_is_read_from_the_moment_on(tmp_path: Path) -> None:
+    log = write(tmp_path / "calls.jsonl", *map(as_written, lines(stories.ANSWERED)))
+    assert len(list(read_log(log, NOON))) == len(lines(stories.ANSWERED))
+    late = list(read_log(log, NOON + timedelta(seconds=60)))
+    assert [row.event for row in late] == [
+        "BRIDGE_EXIT", "BRIDGE_EXIT", "HANGUP", "CHAN_END", "HANGUP", "CHAN_END",
+    ]  # fmt: skip
+    assert list(read_log(log, NOON + timedelta(minutes=5))) == []
+
+
+def test_an_empty_file_has_nothing_to_tell(tmp_path: Path) -> None:
+    assert list(read_log(write(tmp_path / "calls.jsonl"), datetime.fromtimestamp(0, UTC))) == []
+
+
+BROKEN = [
+    "", "{", "[]", "null", "7", '{"eventenum": "ANSWER"}', "\0" * 300, "half a li", '{"eventtime": "soon"}',
+    '{"eventenum":"X","eventtime":"noon","channame":"","uniqueid":"","linkedid":""}',
+    '{"eventenum":"X","eventtime":"nan","channame":"","uniqueid":"","linkedid":""}',
+    '{"eventenum":"X","eventtime":"inf","channame":"","uniqueid":"","linkedid":""}',
+    '{"eventenum":"X","eventtime":"1e30","channame":"","uniqueid":"","linkedid":""}',
+]  # fmt: skip
+
+
+def test_broken_lines_are_passed_over(tmp_path: Path) -> None:
+    good = [as_written(line) for line in lines(stories.ANSWERED)]
+    mixed = [line for each in good for line in (*BROKEN, each)]
+    log = write(tmp_path / "calls.jsonl", *mixed)
+    assert len(list(read_log(log, NOON))) == len(good)
+
+
+def test_a_line_that_is_still_being_written_is_passed_over(tmp_path: Path) -> None:
+    good = [as_written(line) for line in lines(stories.ANSWERED)]
+    log = tmp_path / "calls.jsonl"
+    log.write_text("\n".join(good)[:-20], "utf-8")
+    assert len(list(read_log(log, NOON))) == len(good) - 1
+
+
+def test_bytes_that_are_no_text_are_passed_over(tmp_path: Path) -> None:
+    log = tmp_path / "calls.jsonl"
+    good = [as_written(line).encode() for line in lines(stories.ANSWERED)]
+    log.write_bytes(b"\n".join([b"\xff\xfe\xfd", *good, b"\x80"]))
+    assert len(list(read_log(log, NOON))) == len(good)
+
+
+@pytest.fixture(scope="module")
+def year(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float]]:
+    """100,000 rows of a year (35 MB), every tenth line broken; the moments of the good ones."""
+    path = tmp_path_factory.mktemp("cel") / "calls.jsonl"
+    template = as_written(lines(stories.ARRIVES)[0])
+    stamp = lines(stories.ARRIVES)[0]["eventtime"]
+    moments = [NOON.timestamp() + 315.36 * n for n in range(100_000)]
+    with path.open("w", encoding="utf-8") as file:
+        for n, moment in enumerate(moments):
+            file.write(template.replace(stamp, f"{moment:.6f}") + "\n")
+            if n % 10 == 0:
+                file.write(BROKEN[n // 10 % len(BROKEN)] + "\n")
+    return path, moments
+
+
+def test_in_a_year_s_log_the_last_minutes_are_found_without_reading_it(year: tuple[Path, list[float]]) -> None:
+    path, moments = year
+    began = time.process_time()
+    rows = list(read_log(path, datetime.fromtimestamp(moments[-5], UTC)))
+    spent = time.process_time() - began
+    assert [float(row.stamp) for row in rows] == pytest.approx(moments[-5:])
+    assert spent < 0.2, "reading all of it takes a second"
+
+
+def test_wherever_the_year_s_log_is_taken_up_nothing_is_missed(
+    year: tuple[Path, list[float]], dice: Random
+) -> None:
+    path, moments = year
+    for first in [0, 1, 99_999, *(dice.randrange(95_000, 100_000) for _ in range(10))]:
+        rows = read_log(path, datetime.fromtimestamp(round(moments[first], 6), UTC))
+        found = [float(next(rows).stamp)] if first < 95_000 else [float(row.stamp) for row in rows]
+        assert found[0] == pytest.approx(moments[first], abs=1e-5), first
+        assert first < 95_000 or len(found) == len(moments) - first
