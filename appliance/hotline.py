@@ -18,6 +18,7 @@ from appliance.postgres import Postgres
 from appliance.secrets import Secrets, completed
 from appliance.supervisor import Part
 from directory import importer
+from ivr.app import now
 from ivr.ledger import Ledger
 from ivr.prepare import prepare
 from ivr.settings import PREFIX, Settings
@@ -85,6 +86,7 @@ class Hotline:
             await importer.import_file(
                 Path(str(files("directory") / "sample" / name)),
                 ledger,
+                now(),
                 region=self.settings.region,
                 area_code=self.settings.area_code,
                 progress=False,

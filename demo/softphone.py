@@ -552,6 +552,15 @@ def _address_towards(server: str) -> str:
 
 
 def _free_port(host: str) -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    """A port the stack can have: it listens there over UDP and TCP, and on the next one for TLS."""
+    while True:
+        with contextlib.ExitStack() as probes, contextlib.suppress(OSError, OverflowError):
+            udp, tcp, tls = (
+                probes.enter_context(socket.socket(socket.AF_INET, kind))
+                for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM, socket.SOCK_STREAM)
+            )
+            udp.bind((host, 0))
+            port = int(udp.getsockname()[1])
+            tcp.bind((host, port))
+            tls.bind((host, port + 1))
+            return port

@@ -214,10 +214,11 @@ class Story:
         detail: dict[str, Any] = {
             "place": ", ".join(map(str, fact["detail"].values())),
             **fact["detail"],
+            "kind": fact["kind"],
             "who": who,
         }
         call = self._names.setdefault(fact["call_id"], f"звонок {len(self._names) + 1}")
-        told = WORDS.get(fact["kind"], fact["kind"]).format_map(defaultdict(lambda: "–", detail))
+        told = WORDS.get(str(fact["kind"]), "{kind}").format_map(defaultdict(lambda: "–", detail))
         return f"  {self._clock(fact['at'], fraction=True)}  {call}  {told}"
 
     def _clock(self, at: datetime, *, day: bool = False, fraction: bool = False) -> str:

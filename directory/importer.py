@@ -67,10 +67,10 @@ class Report:
 async def import_file(
     path: Path,
     store: Store,
+    now: datetime,
     *,
     region: str = "RU",
     area_code: str = "495",
-    today: date | None = None,
     progress: bool = True,
     out: Callable[[str], object] = print,
 ) -> Report:
@@ -83,7 +83,7 @@ async def import_file(
         of = _columns(path, table)
         report = Report(path.name, of.kind)
         reading = Reading(
-            today=today or _latest_today(),
+            today=_latest_day(now),
             region=region,
             area_code=area_code,
             companies=await _companies(store),
@@ -106,9 +106,9 @@ def _columns(path: Path, table: sheet.Sheet) -> Columns:
         raise DirectoryError(f"{path.name}:1: {error}") from None
 
 
-def _latest_today() -> date:
+def _latest_day(now: datetime) -> date:
     """The day it already is somewhere on Earth: no consent is refused for a time zone."""
-    return (datetime.now(UTC) + timedelta(hours=14)).date()
+    return (now.astimezone(UTC) + timedelta(hours=14)).date()
 
 
 async def _companies(store: Store) -> dict[str, int]:

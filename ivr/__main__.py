@@ -158,7 +158,7 @@ async def _prepare(_: argparse.Namespace, settings: Settings) -> int:
 async def _import(options: argparse.Namespace, settings: Settings) -> int:
     async with _ledger(settings) as ledger:
         report = await importer.import_file(
-            options.file, ledger, region=settings.region, area_code=settings.area_code
+            options.file, ledger, now(), region=settings.region, area_code=settings.area_code
         )
     return 1 if report.refused else 0
 
