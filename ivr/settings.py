@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -37,6 +38,25 @@ def _address(text: str) -> str:
 def _peers(text: str) -> tuple[str, ...]:
     peers = (peer.strip() for peer in text.split(","))
     return tuple(str(ipaddress.ip_network(peer, strict=False)) for peer in peers if peer)
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """An account at a SIP operator's."""
+
+    user: str
+    secret: str = field(repr=False)
+    host: str
+
+    def __str__(self) -> str:
+        return f"sip:{self.user}:{self.secret}@{self.host}"
+
+
+def _login(text: str) -> Login:
+    match = re.fullmatch(r"sip:([\w+.-]+):([^\s@;\\[\]]+)@([\w.-]+(?::\d{1,5})?)", text)
+    if match is None:
+        raise ValueError("like sip:USER:PASSWORD@HOST or …@HOST:PORT")
+    return Login(*match.groups())
 
 
 def _database(text: str) -> str:
@@ -111,6 +131,8 @@ class Settings:
     rtp_to: int = _setting(_port, 10_999)
     trunk_peers: tuple[str, ...] = _setting(_peers, ())
     """Addresses or networks whose SIP calls are the trunk's, without a password (the operator's SBC)."""
+    trunk_url: Login | None = _setting(_login)
+    """`sip:user:password@host[:port]`: an operator that wants us to log in."""
     queue_limit: float = _setting(_seconds, 300.0)
     """How long a resident may wait in the queue before the line stops holding her. Seconds; ПП 416 cl. 13."""
 

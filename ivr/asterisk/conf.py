@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from string import Template
 
@@ -135,6 +135,9 @@ def render(
     if settings.trunk_peers:
         matches = "\n".join(f"match = {peer}" for peer in settings.trunk_peers)
         files["pjsip.d/trunk-peers.conf"] = fill("trunk-peers.conf", {"matches": matches})
+    if settings.trunk_url:
+        login = {**asdict(settings.trunk_url), "address": settings.trunk_url.host.partition(":")[0]}
+        files["pjsip.d/trunk-login.conf"] = fill("trunk-login.conf", login)
     if settings.test_resident:
         account = {"account": TEST_ACCOUNT, "secret": settings.test_resident}
         files["pjsip.d/trunk-account.conf"] = fill("trunk-account.conf", account)
@@ -181,6 +184,7 @@ def write(files: Mapping[str, str], layout: Layout) -> bool:
         if path.exists() and path.read_text("utf-8") == text:
             continue
         fresh = path.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
         fresh.touch(mode=0o600)
         fresh.write_text(text, "utf-8")
         fresh.replace(path)
