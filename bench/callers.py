@@ -11,7 +11,7 @@ from pathlib import Path
 
 from appliance.native import Native
 from appliance.supervisor import tied
-from bench.exchanges import SIPP, TALK, Variant
+from bench.exchanges import SIPP, Variant
 from bench.probe import Probe
 
 PROBED = 5
@@ -39,7 +39,7 @@ class Callers:
     def __init__(self, native: Native, folder: Path, pipe: Path, media_port: int, probe: Probe) -> None:
         self._native, self._folder, self._pipe = native, folder, pipe
         self._media_port, self._probe = media_port, probe
-        self._numbers = (f"+7916{number:07}" for number in itertools.count(1))
+        self._numbers = itertools.count(1)
         self._runs = 0
         folder.mkdir()
 
@@ -47,7 +47,8 @@ class Callers:
         """`rate` calls a second for `lasts` seconds, and until the last of them is over."""
         probed = round(rate * lasts / PROBED)
         driven = round(rate * lasts) - probed
-        numbers = list(itertools.islice(self._numbers, driven + probed))
+        fresh = itertools.islice(self._numbers, driven + probed)
+        numbers = [f"{variant.callers}{number:07}" for number in fresh]
         failed, first = await asyncio.gather(
             self._drive(variant, numbers[:driven], driven / lasts),
             self._measure(variant, numbers[driven:], probed / lasts),
@@ -56,10 +57,12 @@ class Callers:
         return Run(len(numbers), failed + len(first) - len(heard), heard, (numbers[0], numbers[-1]))
 
     async def _measure(self, variant: Variant, numbers: list[str], rate: float) -> list[float | None]:
-        talk = TALK if variant.caller_hangs_up else None
+        greeting = variant.greeting
+        talk = greeting.lasts if variant.caller_hangs_up else None
         calls = []
         for number in numbers:
-            calls.append(asyncio.create_task(self._probe.call(number, variant.dialled, variant.at, talk)))
+            call = self._probe.call(number, variant.dialled, variant.at, greeting.press_after, talk)
+            calls.append(asyncio.create_task(call))
             await asyncio.sleep(1 / rate)
         return await asyncio.gather(*calls)
 
@@ -68,7 +71,7 @@ class Callers:
         self._runs += 1
         numbers_file, counts = (self._folder / f"{self._runs}.{kind}" for kind in ("numbers", "counts"))
         numbers_file.write_text("SEQUENTIAL\n" + "".join(f"{number};\n" for number in numbers))
-        seconds = len(numbers) / rate + TALK + SLACK
+        seconds = len(numbers) / rate + variant.greeting.lasts + SLACK
         process = await asyncio.create_subprocess_exec(
             *tied(self._command(variant, numbers_file, counts, len(numbers), rate, seconds)),
             stdin=asyncio.subprocess.DEVNULL,
@@ -100,14 +103,17 @@ class Callers:
             "-m": calls,
             "-r": f"{rate:.0f}",
             "-l": calls,
-            "-d": round(TALK * 1000),
+            "-d": round(variant.greeting.lasts * 1000),
             "-timeout": f"{seconds:.0f}s",
             "-stf": counts,
             "-fd": 1,
             "-log_file": self._pipe,
         }
         options = [str(word) for pair in words.items() for word in pair]
-        flags = ["-trace_stat", "-trace_logs", "-nostdin", "-key", "media_at", str(self._media_port)]
+        keys = {"media_at": self._media_port, "press_after": variant.greeting.press_after}
+        flags = ["-trace_stat", "-trace_logs", "-nostdin"]
+        for key, value in keys.items():
+            flags += ["-key", key, str(value)]
         host, port = variant.at
         return self._native.command("usr/bin/sipp", f"{host}:{port}", *options, *flags)
 

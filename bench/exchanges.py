@@ -17,45 +17,81 @@ import numpy as np
 
 from appliance import asterisk
 from appliance.hotline import Hotline
+from appliance.native import Native
 from appliance.supervisor import Part
 from bench.media import Address
 from bench.probe import Probe
 from ivr.asterisk import conf
 from ivr.narrator import SPOKEN, STATIC
 from ivr.settings import Settings
+from ivr.speech.prompts import PromptShelf
 
 SIPP, PROBE = "127.0.0.2", "127.0.0.3"
 HOTLINE, BARE = "127.0.0.20", "127.0.0.21"
 SIP_PORT = 5060
 
-LINE, UNRECORDED_LINE = "+74951230001", "+74951230002"
-"""The sample directory's two companies."""
+LINE, LONG_LINE = "+74951230001", "+74951230002"
+"""The sample directory's two companies. The second has a greeting as long as a real one."""
+RECORDED, UNRECORDED = "+7916", "+7917"
+"""How callers' numbers begin: the calls of the latter are not recorded."""
 
-GREETING = {"welcome": 0.6, "recording_notice": 0.6, "menu_main": 1.0}
-"""Seconds of each prompt. Short, so that the talking hides little of what a call costs; their sum is a call's
-length in every variant."""
-AFTER_THE_KEY = {"emergency_hold": 2.0}
-OTHERS = 1.0
 PAUSE = 0.2
 """Seconds of silence around a prompt, which the hotline's shelf adds."""
-TALK = sum(GREETING.values())
-PRESS_AFTER = 70
-"""Packets of 20 ms heard until the key is pressed: 0.2 s into the menu."""
+INTO_THE_MENU = 0.2
+"""Seconds after which a caller presses her key."""
+PACKET = 0.02
+PROMPTS = {
+    **dict.fromkeys((*SPOKEN, *STATIC, "menu_main", "menu_after_hours", "danger_hold", "hold"), 1.0),
+    "emergency_hold": 2.0,
+}
+"""Seconds of the prompts that are no greeting; the last is what she hears after her key until she hangs up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """What every caller hears before her key, in the seconds it takes; with the menu it is a call's length."""
+
+    company: str
+    welcome: float
+    notice: float
+    menu: float = 1.0
+
+    @property
+    def prompts(self) -> dict[str, float]:
+        return {"welcome": self.welcome, "recording_notice": self.notice, "menu_main": self.menu}
+
+    @property
+    def lasts(self) -> float:
+        return sum(self.prompts.values())
+
+    @property
+    def press_after(self) -> int:
+        """Packets heard until the key."""
+        return round((self.welcome + self.notice + INTO_THE_MENU) / PACKET)
+
+
+SHORT = Greeting("severnaya", 0.6, 0.6)
+"""So short that the talking hides little of what a call costs."""
+LONG = Greeting("rechnoy", 4.4, 1.6)
+"""As long as the shipped phrases are, spoken by RHVoice."""
 
 _BARE_DIALPLAN = """\
 ; (a) answers, plays the greeting, hangs up; (c) the same commands as the hotline's, given by a peer
 [from-trunk]
-exten => greeting,1,Answer()
- same => n,Playback({greeting})
+exten => short,1,Answer()
+ same => n,Playback({short})
+ same => n,Hangup()
+exten => long,1,Answer()
+ same => n,Playback({long})
  same => n,Hangup()
 exten => peer,1,AGI(agi://127.0.0.1:{peer_port}/incoming)
  same => n,Hangup()
 """
 
 _UNRECORDED = """
-; (b) without the recording: the second company's line, for the benchmark only
+; (b-), for the benchmark only: these callers are taken as everybody is, but not recorded
 [from-trunk](+)
-exten => {line},1,AGI(${{CONTROLLER}}/incoming)
+exten => {line}/_{callers}.,1,AGI(${{CONTROLLER}}/incoming)
  same => n,Goto(${{IF($["${{PLACE}}" = ""]?static:${{PLACE}})}},s,1)
 """
 
@@ -70,22 +106,25 @@ class Variant:
     at: Address
     parts: Mapping[str, str]
     """What its cost consists of: the figure's name → the part that runs."""
+    greeting: Greeting = SHORT
     caller_hangs_up: bool = True
     in_ledger: bool = False
-    recorded: bool = False
+    callers: str = RECORDED
+
+    @property
+    def recorded(self) -> bool:
+        return self.in_ledger and self.callers == RECORDED
 
 
+_BARE_PART = {"Asterisk": "bare asterisk"}
+A = Variant("a", "bare Asterisk", "short", (BARE, SIP_PORT), _BARE_PART, caller_hangs_up=False)
+A_LONG = replace(A, name="A", what="bare Asterisk, long", dialled="long", greeting=LONG)
 _OURS = {"Asterisk": "asterisk", "controller": "controller", "Postgres": "postgres"}
-A = Variant(
-    "a", "bare Asterisk", "greeting", (BARE, SIP_PORT), {"Asterisk": "bare asterisk"}, caller_hangs_up=False
-)
-B = Variant(
-    "b", "the hotline", LINE, (HOTLINE, SIP_PORT), _OURS, in_ledger=True, recorded=True
-)  # fmt: skip
-B_UNRECORDED = replace(B, name="b-", what="… without recording", dialled=UNRECORDED_LINE, recorded=False)
-C = Variant(
-    "c", "panoramisk, no ledger", "peer", (BARE, SIP_PORT), {"Asterisk": "bare asterisk", "controller": "peer"}
-)
+B = Variant("b", "the hotline", LINE, (HOTLINE, SIP_PORT), _OURS, in_ledger=True)
+B_UNRECORDED = replace(B, name="b-", what="… without recording", callers=UNRECORDED)
+B_LONG = replace(B, name="B", what="the hotline, long", dialled=LONG_LINE, greeting=LONG)
+C = Variant("c", "panoramisk", "peer", (BARE, SIP_PORT), {**_BARE_PART, "controller": "peer"})
+VARIANTS = (A, B, B_UNRECORDED, C, A_LONG, B_LONG)
 
 
 class Exchanges:
@@ -118,10 +157,18 @@ class Exchanges:
         self.database_url = self.hotline.settings.database_url or ""
         self.pipe = self.home / "answered"
         self._peer_ready = self.home / "peer.ready"
+        self._stems: dict[str, dict[str, Path]] = {}
 
     @property
-    def native(self) -> asterisk.Native:
+    def native(self) -> Native:
         return asterisk.native(self._settings)
+
+    async def lay_out_prompts(self) -> None:
+        """Have the files ready that the hotline will play, so that (a) and (c) play the very same."""
+        shelf = PromptShelf(self._settings.prompts_folder, self._settings.recorded, None)
+        for greeting in (SHORT, LONG):
+            texts = dict.fromkeys([*greeting.prompts, "emergency_hold"], "")
+            self._stems[greeting.company] = await shelf.prepare_all(greeting.company, texts)
 
     def parts(self, probe: Probe) -> list[Part]:
         parts = [self._ours(part) for part in self.hotline.parts()]
@@ -139,20 +186,24 @@ class Exchanges:
         await self.hotline.prepare()
         dialplan = self.home / "asterisk" / "etc" / "extensions.conf"
         with dialplan.open("a") as file:
-            file.write(_UNRECORDED.format(line=UNRECORDED_LINE))
+            file.write(_UNRECORDED.format(line=LINE, callers=UNRECORDED))
 
     def _bare(self, probe: Probe) -> Part:
         """The same modules and audio, but no call log, no manager, no recording, no controller."""
         home = self.home / "bare"
         settings = replace(
-            self.hotline.settings, home=home, sip_host=BARE, native=self._settings.native, asterisk_name="bare"
+            self.hotline.settings,
+            home=home,
+            sip_host=BARE,
+            native=self._settings.native,
+            asterisk_name="bare",
         )
         layout = asterisk.layout(settings)
         files = conf.render(settings, layout, [], [])
         files["cel.conf"] = "[general]\nenable = no\n"
         files["manager.conf"] = "[general]\nenabled = no\n"
         files["extensions.conf"] = _BARE_DIALPLAN.format(
-            greeting="&".join(map(str, map(self._static, GREETING))), peer_port=self.peer_port
+            short="&".join(self._files(SHORT)), long="&".join(self._files(LONG)), peer_port=self.peer_port
         )
         conf.write(files, layout)
 
@@ -162,42 +213,37 @@ class Exchanges:
         return replace(asterisk.part(settings), name="bare asterisk", ready=ready)
 
     def _peer(self) -> Part:
-        prompts = [str(self._static(name)) for name in (*GREETING, *AFTER_THE_KEY)]
+        prompts = [*self._files(SHORT), str(self._stems[SHORT.company]["emergency_hold"])]
 
         async def ready() -> bool:
             return self._peer_ready.exists()
 
-        command = [sys.executable, "-m", "bench.peer", str(self.peer_port), self._peer_ready, *prompts]
-        return Part(name="peer", command=command, ready=ready)
+        place = [str(self.peer_port), str(self._peer_ready)]
+        return Part(name="peer", command=[sys.executable, "-m", "bench.peer", *place, *prompts], ready=ready)
 
     def _media(self) -> Part:
         async def ready() -> bool:
             return self.pipe.exists()
 
-        place = [SIPP, str(self.media_port), self.pipe, str(PRESS_AFTER)]
+        place = [SIPP, str(self.media_port), str(self.pipe)]
         return Part(name="media", command=[sys.executable, "-m", "bench.media", *place], ready=ready)
 
-    def _static(self, name: str) -> Path:
-        """The hotline's own rendering of a prompt (every company says the same here), without extension."""
-        return self.home / "plain" / name
-
-    async def lay_out_prompts(self) -> None:
-        """Give (a) and (c) the very files the hotline plays, under plain names."""
-        for name in (*GREETING, *AFTER_THE_KEY):
-            for file in self._settings.prompts_folder.glob(f"{name}-*.*"):
-                self._static(name).parent.mkdir(exist_ok=True)
-                shutil.copyfile(file, self._static(name).with_suffix(file.suffix))
+    def _files(self, greeting: Greeting) -> list[str]:
+        """What is played for the greeting, as Asterisk names it: without extension."""
+        return [str(self._stems[greeting.company][name]) for name in greeting.prompts]
 
 
 def record(folder: Path) -> None:
     """A tone for every prompt: no voice has to be there, and every machine plays the same."""
-    folder.mkdir(parents=True)
-    lengths = {**dict.fromkeys((*SPOKEN, *STATIC, *_MENU_PROMPTS), OTHERS), **GREETING, **AFTER_THE_KEY}
-    for name, length in lengths.items():
-        tone = 8000 * np.sin(2 * np.pi * 440 * np.arange(round((length - PAUSE) * 8000)) / 8000)
-        with wave.open(str(folder / f"{name}.wav"), "wb") as file:
-            file.setparams((1, 2, 8000, 0, "NONE", ""))
-            file.writeframes(tone.astype("<i2").tobytes())
+    tones = {"": PROMPTS, SHORT.company: SHORT.prompts, LONG.company: LONG.prompts}
+    for company, prompts in tones.items():
+        (folder / company).mkdir(parents=True, exist_ok=True)
+        for name, lasts in prompts.items():
+            _tone(folder / company / f"{name}.wav", lasts - PAUSE)
 
 
-_MENU_PROMPTS = ("menu_main", "menu_after_hours", "danger_hold", "emergency_hold", "hold")
+def _tone(path: Path, lasts: float) -> None:
+    samples = 8000 * np.sin(2 * np.pi * 440 * np.arange(round(lasts * 8000)) / 8000)
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(samples.astype("<i2").tobytes())

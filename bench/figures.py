@@ -53,7 +53,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def per_call(
-    before: Mapping[str, float], after: Mapping[str, float], idle: Mapping[str, float], lasted: float, calls: int
+    before: Mapping[str, float],
+    after: Mapping[str, float],
+    idle: Mapping[str, float],
+    lasted: float,
+    calls: int,
 ) -> dict[str, float]:
     """Milliseconds of processor a call: what was spent, less what the part spends doing nothing for so long."""
     return {

@@ -57,13 +57,13 @@ class Caller:
         return struct.pack("!BBHII", 0x80, marker | kind, self.heard & 0xFFFF, moment, self._ssrc) + payload
 
 
-def answered(line: bytes) -> Address:
-    """Where a call's audio comes from, out of sipp's line: b"127.0.0.20 20004"."""
-    host, port = line.split()
-    return host.decode(), int(port)
+def answered(line: bytes) -> tuple[Address, int]:
+    """Where a call's audio comes from and when its caller presses, out of sipp's line: b"127.0.0.20 20004 70"."""
+    host, port, press_after = line.split()
+    return (host.decode(), int(port)), int(press_after)
 
 
-def serve(media: socket.socket, pipe: int, press_after: int) -> None:
+def serve(media: socket.socket, pipe: int) -> None:
     """Speak for every call that sipp tells of, until killed."""
     callers: dict[int, Caller] = {}
     waiting = selectors.DefaultSelector()
@@ -76,7 +76,7 @@ def serve(media: socket.socket, pipe: int, press_after: int) -> None:
                 *lines, rest = (rest + os.read(pipe, 65_536)).split(b"\n")
                 for line in lines:
                     calls += 1
-                    where = answered(line)
+                    where, press_after = answered(line)
                     callers[where[1]] = caller = Caller(calls, press_after)
                     media.sendto(caller.speaks(), where)
             else:
@@ -96,7 +96,7 @@ def _hear(media: socket.socket, callers: dict[int, Caller]) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    host, port, pipe, press_after = arguments
+    host, port, pipe = arguments
     Path(pipe).unlink(missing_ok=True)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as media:
         media.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_000_000)
@@ -104,7 +104,7 @@ def main(arguments: list[str]) -> None:
         media.setblocking(False)
         os.mkfifo(pipe)
         # Opened for both ways, so that the pipe outlives each sipp.
-        serve(media, os.open(pipe, os.O_RDWR | os.O_NONBLOCK), int(press_after))
+        serve(media, os.open(pipe, os.O_RDWR | os.O_NONBLOCK))
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ RESEND = 0.5
 class Probe(asyncio.DatagramProtocol):
     """`await probe.call(...)` makes one call and returns its seconds to the first packet, or None."""
 
-    def __init__(self, host: str, press_after: int) -> None:
-        self._host, self._press_after = host, press_after
+    def __init__(self, host: str) -> None:
+        self._host = host
         self._calls: dict[str, _Ongoing] = {}
         self._made = 0
 
@@ -46,12 +46,17 @@ class Probe(asyncio.DatagramProtocol):
             del self._calls[call.id]
         return True
 
-    async def call(self, caller: str, dialled: str, at: Address, talk: float | None) -> float | None:
-        """`talk`: seconds until she hangs up; None: the line does. None is returned when anything fails."""
+    async def call(
+        self, caller: str, dialled: str, at: Address, press_after: int, talk: float | None
+    ) -> float | None:
+        """`press_after`: packets heard until her key; `talk`: seconds until she hangs up, None: the line does.
+
+        None is returned when anything fails.
+        """
         loop = asyncio.get_running_loop()
         call = self._begin(caller, dialled, at)
         ears, media = await loop.create_datagram_endpoint(
-            lambda: _Ears(self._made, self._press_after), local_addr=(self._host, 0)
+            lambda: _Ears(self._made, press_after), local_addr=(self._host, 0)
         )
         try:
             began = loop.time()
@@ -122,8 +127,7 @@ class Probe(asyncio.DatagramProtocol):
             if call is not None and not call.over.done():
                 call.over.set_result(None)
         elif call is not None and text.startswith("SIP/2.0 ") and status(text) >= 200:
-            if call.answer is not None and not call.answer.done():
-                call.answer.set_result(text)
+            call.answered(text)
 
 
 class _Ongoing:
@@ -134,6 +138,11 @@ class _Ongoing:
         self.tag = ""
         self.answer: asyncio.Future[str] | None = None
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def answered(self, text: str) -> None:
+        """The final answer to what was asked last; a repeated one changes nothing."""
+        if self.answer is not None and not self.answer.done():
+            self.answer.set_result(text)
 
 
 class _Ears(asyncio.DatagramProtocol):

@@ -150,6 +150,8 @@ class Call:
             case Kind.PROMPT if self.stage is Stage.GREETING and "menu" in fact.detail:
                 self.stage = Stage.MENU
             case Kind.WENT:
+                if self.stage is Stage.GREETING:  # a key during the greeting: the menu needed no words
+                    self.stage = Stage.MENU
                 self.category = fact.detail.get("category", self.category)
                 self.queue = fact.detail.get("queue", self.queue)
                 self.priority = fact.detail.get("priority", self.priority)

@@ -68,5 +68,5 @@ class Refused(DozvonError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The near miss as the tail of a message, or nothing: "; did you mean 'queue:orders'?"."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(word, map(str, known), n=1, cutoff=0.6)
     return f"; did you mean {near[0]!r}?" if near else ""

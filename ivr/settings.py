@@ -88,9 +88,9 @@ def _seconds(text: str) -> float:
     return number
 
 
-def _setting(read: Callable[[str], Any], default: Any = None) -> Any:
+def _setting(read: Callable[[str], Any], default: Any = None, *, shown: bool = True) -> Any:
     """A field whose text from outside goes through `read`; None as default means "not given"."""
-    return field(default=default, metadata={"read": read})
+    return field(default=default, repr=shown, metadata={"read": read})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,7 @@ class Settings:
     """Where the running hotline keeps its files (prompts, recordings, logs, the embedded parts)."""
     native: Path | None = _setting(Path)
     """The tree of unpacked programs (Asterisk, RHVoice). Default: home/native/root."""
-    database_url: str | None = _setting(_database)
+    database_url: str | None = _setting(_database, shown=False)
     """An external Postgres; without it the appliance runs its own."""
     postgres_port: int = _setting(_port, 15432)
     """Where the appliance's own Postgres listens, on loopback."""
@@ -113,7 +113,7 @@ class Settings:
     ami_host: str = _setting(str, "127.0.0.1")
     ami_port: int = _setting(_port, 5038)
     ami_user: str = _setting(str, "dozvon")
-    ami_secret: str | None = _setting(str)
+    ami_secret: str | None = _setting(str, shown=False)
     agi_host: str = _setting(_address, "127.0.0.1")
     """The address the FastAGI door listens on."""
     agi_port: int = _setting(_port, 4573)
@@ -122,7 +122,7 @@ class Settings:
     asterisk_layout: Path | None = _setting(Path)
     """TOML with Asterisk's folders (`ivr.asterisk.conf.Layout`), when the controller writes its config and may
     read its call log. The appliance makes its own."""
-    test_resident: str | None = _setting(str)
+    test_resident: str | None = _setting(str, shown=False)
     """Password of the SIP account `resident`, a trunk that logs in and may show any caller id: for trying out."""
 
     sip_host: str = _setting(_address, "127.0.0.1")
@@ -138,7 +138,7 @@ class Settings:
 
     panel_host: str = _setting(_address, "127.0.0.1")
     panel_port: int = _setting(_port, 8080)
-    panel_token: str | None = _setting(str)
+    panel_token: str | None = _setting(str, shown=False)
     """The administrator's bearer token of the JSON API."""
 
     dialplan: Path = _setting(Path, HERE / "dialplan")

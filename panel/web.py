@@ -9,7 +9,7 @@ import hmac
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
@@ -86,6 +86,8 @@ class Panel:
                 query[name].isascii() and query[name].isdigit() and len(query[name]) < 16
             ):
                 raise _BadBody(f"{name} = {query[name][:20]!r}: a number is wanted")
+        if not _storable(query.get("company", "")):
+            raise _BadBody("company: not a text that can be kept")
         before = int(query["before"]) if "before" in query else None
         rows = await book.tickets(
             self.store,
@@ -133,7 +135,8 @@ def _number(request: web.Request) -> int:
 def _moment(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise _BadBody(f"damage_at = {text[:40]!r}: like 2026-11-21T02:10:00+03:00") from None
     if moment.tzinfo is None:
         raise _BadBody(f"damage_at = {text!r}: a moment needs its time zone, like +03:00")
@@ -144,7 +147,7 @@ async def _body(request: web.Request, fields: Mapping[str, type]) -> dict[str, A
     """The JSON object of the request, each field of the type it must have."""
     try:
         body = json.loads(await request.text())
-    except (ValueError, UnicodeDecodeError):
+    except (ValueError, LookupError, RecursionError):
         raise _BadBody("the body is not JSON") from None
     if not isinstance(body, dict):
         raise _BadBody("the body is not a JSON object")
@@ -153,7 +156,17 @@ async def _body(request: web.Request, fields: Mapping[str, type]) -> dict[str, A
             raise _BadBody(f"{name[:40]}: no such field; {', '.join(fields)}")
         if not isinstance(value, fields[name]) or isinstance(value, bool):
             raise _BadBody(f"{name}: {fields[name].__name__} is wanted")
+        if not _storable(value):
+            raise _BadBody(f"{name}: not a text or a number that can be kept")
     return body
+
+
+def _storable(value: object) -> bool:
+    """Postgres keeps neither a zero character, nor half a surrogate pair, nor more than 63 bits."""
+    if isinstance(value, int):
+        return abs(value) < 2**63
+    text = str(value)
+    return "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _says(status: int, what: str) -> web.Response:

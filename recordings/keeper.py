@@ -38,6 +38,7 @@ TakeIn = Callable[[Path, Path], Audio]
 
 async def look(store: Store, take_in: TakeIn, spool: Path, kept: Path, now: datetime) -> int:
     """Take in what has settled; returns how many. Runs again and again; each recording is attached once."""
+    await _sweep(store, spool, now)
     taken = 0
     for row in await store.all("recordings.capturing", most=AT_ONCE):
         raw = spool / f"{row['call_id']}.raw"
@@ -46,14 +47,18 @@ async def look(store: Store, take_in: TakeIn, spool: Path, kept: Path, now: date
                 await store.run("recordings.lose", call=row["call_id"], why="Asterisk left no file")
                 log.error("a recording is lost", extra={"call": row["call_id"]})
         elif now.timestamp() - raw.stat().st_mtime >= SETTLED.total_seconds():
-            await _take_in(store, take_in, raw, kept, row, now)
-            taken += 1
+            taken += await _take_in(store, take_in, raw, kept, row, now)
     return taken
 
 
-async def _take_in(store: Store, take_in: TakeIn, raw: Path, kept: Path, row: Row, now: datetime) -> None:
+async def _take_in(store: Store, take_in: TakeIn, raw: Path, kept: Path, row: Row, now: datetime) -> bool:
+    """False when its audio cannot be read or kept now: it stays where it is, and the others go on."""
     wav = kept / row["ended_at"].strftime("%Y/%m/%d") / f"{row['call_id']}.wav"
-    audio = await asyncio.to_thread(take_in, raw, wav)
+    try:
+        audio = await asyncio.to_thread(take_in, raw, wav)
+    except (OSError, ValueError) as error:
+        log.error("a recording cannot be taken in yet", extra={"call": row["call_id"], "why": str(error)})
+        return False
     await store.run(
         "recordings.attach",
         call=row["call_id"],
@@ -66,3 +71,12 @@ async def _take_in(store: Store, take_in: TakeIn, raw: Path, kept: Path, row: Ro
         attached_at=now,
     )
     raw.unlink()  # only now: until the ledger has it, the raw file is the recording
+    return True
+
+
+async def _sweep(store: Store, spool: Path, now: datetime) -> None:
+    """Drop raw files whose recording is attached: somebody died between the attaching and the dropping."""
+    old = (now - LOST_AFTER).timestamp()
+    left = [raw.stem for raw in spool.glob("*.raw") if raw.stat().st_mtime <= old]
+    for row in await store.all("recordings.attached", calls=left) if left else ():
+        (spool / f"{row['call_id']}.raw").unlink(missing_ok=True)

@@ -19,5 +19,9 @@ FROM recordings JOIN calls ON calls.id = recordings.call_id
 WHERE recordings.status = 'capturing' AND calls.ended_at IS NOT NULL
 ORDER BY calls.ended_at LIMIT :most;
 
+-- name: attached
+-- Which of these calls' recordings the ledger has.
+SELECT call_id FROM recordings WHERE status = 'attached' AND call_id = ANY(:calls::text[]);
+
 -- name: of_call^
 SELECT * FROM recordings WHERE call_id = :call;

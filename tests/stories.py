@@ -3,6 +3,8 @@
 A line is: seconds, event, channel, number of the channel, number of the call's first channel, fields.
 """
 
+# ruff: noqa: E501 - rows as Asterisk writes them
+
 from __future__ import annotations
 
 import json
@@ -95,7 +97,7 @@ ATTENDED = f"""{TALKS}
 60.01 CHAN_END     102      6 0
 60.02 HANGUP       resident 0 0 {{"hangupcause": 16, "hangupsource": "PJSIP/102-00000006", "dialstatus": "ANSWER"}}
 60.02 CHAN_END     resident 0 0
-"""  # noqa: E501 - rows as Asterisk writes them
+"""
 ALL = {
     "answered": ANSWERED,
     "gives up": GIVES_UP,
@@ -105,7 +107,7 @@ ALL = {
     "attended transfer": ATTENDED,
 }
 
-_PLAIN = "usereventname num exten context appname appdata".split()
+_PLAIN = ["usereventname", "num", "exten", "context", "appname", "appdata"]
 
 
 def lines(story: str, begins: datetime = NOON, call: int = 1795298309) -> list[dict[str, str]]:

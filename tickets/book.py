@@ -95,6 +95,7 @@ async def complete(
     damage_at: datetime | None = more.get("damage_at") or ticket.row["damage_at"]
     if damage_at is not None and damage_at > now:
         raise Refused(f"damage_at = {damage_at.isoformat()}: the damage cannot begin in the future")
+    house = await _house(store, more.get("house_id"), ticket)
     async with store.transaction() as one:
         moved = await one.one(
             "tickets.complete",
@@ -108,7 +109,7 @@ async def complete(
         )
         _moved(moved, "complete", ticket)
         await one.run("tickets.drop_clocks", number=number)
-        zone = ZoneInfo(str(ticket.row["zone"] or "UTC"))
+        zone = ZoneInfo(str((house or ticket.row)["zone"] or "UTC"))
         for clock in limits.start(category, ticket.row["registered_at"], zone, damage_at):
             await one.run("tickets.set_clock", number=number, **asdict(clock))
         changed = {"category": category, **{k: str(v) for k, v in more.items() if v is not None}}
@@ -160,6 +161,16 @@ async def tickets(store: Store, **filters: Any) -> list[Row]:
         before=filters.get("before"),
         most=min(int(filters.get("most") or 50), 500),
     )
+
+
+async def _house(store: Store, house_id: int | None, ticket: Ticket) -> Row | None:
+    """The house that is given; Refused when nobody knows it or another company looks after it."""
+    if house_id is None:
+        return None
+    house = await store.one("tickets.house", id=house_id) if 0 < house_id < 2**63 else None
+    if house is None or ticket.row["company_id"] not in {None, house["company_id"]}:
+        raise Refused(f"house_id = {house_id}: no such house of this company")
+    return house
 
 
 def _check(content: str, category: str, limits: Limits, more: Mapping[str, Any]) -> None:

@@ -29,6 +29,11 @@ WHERE tickets.number = :number;
 -- name: of_call^
 SELECT * FROM tickets WHERE call_id = :call;
 
+-- name: house^
+SELECT houses.company_id, coalesce(houses.time_zone, companies.time_zone) AS zone
+FROM houses JOIN companies ON companies.id = houses.company_id
+WHERE houses.id = :id::bigint;
+
 -- name: list
 SELECT tickets.*, companies.name AS company, houses.address,
        (SELECT min(due_at) FROM ticket_clocks WHERE ticket = tickets.number AND met_at IS NULL) AS next_due_at

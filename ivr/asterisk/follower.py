@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 MARGIN = timedelta(seconds=10)
 """The log is read from a little before the last known moment: what is told twice is remembered once."""
 STOCK_RETRY = 2.0
+OVERLAP = 2.0
+"""Seconds by which the stream may tell an event later than the log has its moment."""
 
 _HOLD = {"Hold": Kind.HELD, "Unhold": Kind.RESUMED}
 
@@ -89,7 +92,7 @@ class Follower:
         """What happened while nobody listened? Tried until it is known; live events wait meanwhile."""
         while True:
             try:
-                await self._stock()
+                read = await self._stock()
                 break
             except (PeerError, OSError, TimeoutError) as error:
                 log.warning("stock could not be taken, trying again", extra={"why": str(error)})
@@ -99,20 +102,23 @@ class Follower:
                 return
             await asyncio.sleep(STOCK_RETRY)
         held_back, self._held_back = self._held_back or [], None
-        for event in held_back:
+        for event in _unread(held_back, read):
             self._heard(event)
         self.took_stock.set()
         log.info("stock taken", extra={"calls": len(self._switchboard.going_on())})
 
-    async def _stock(self) -> None:
+    async def _stock(self) -> list[Row]:
+        """Returns what was read in the log."""
         since = await self._resume_known()
         self._calls = CallLog()
         last_seen: dict[str, datetime] = {}
-        for row in await asyncio.to_thread(self._log_since, since):
+        read = await asyncio.to_thread(self._log_since, since)
+        for row in read:
             last_seen[row.linkedid] = row.at
             self._follow(row)
         for call in await self._gone():
             self._switchboard.take(lost(call, last_seen.get(call.id, call.arrived_at)))
+        return read
 
     async def sweep(self) -> None:
         """Close calls whose channel has been gone for two looks though nobody told their end."""
@@ -148,7 +154,8 @@ class Follower:
                     if f["call_id"] == call.id
                 ]
                 self._switchboard.resume(call, mine)
-        known = [call.arrived_at for call in self._switchboard.going_on()]
+        known = [row["arrived_at"] for row in rows]
+        known += [call.arrived_at for call in self._switchboard.going_on()]
         last = await self._store.one("calls.last_heard", asterisk=self._name)
         if last and last["at"]:
             known.append(last["at"])
@@ -158,3 +165,22 @@ class Follower:
         if self._cel_file is None or not self._cel_file.exists():
             return []
         return list(read_log(self._cel_file, since))
+
+
+def _unread(held_back: list[Event], read: list[Row]) -> Iterator[Event]:
+    """The events that stood not yet in the log: what happens while stock is taken is told by both."""
+    moments: dict[tuple[str, ...], list[float]] = defaultdict(list)
+    for row in read:
+        moments[row.identity].append(float(row.stamp))
+    for event in held_back:
+        try:
+            row = Row.of_manager(event)
+        except (KeyError, ValueError):
+            yield event  # a hold, a place in the queue: the log knows nothing of them
+            continue
+        twins = moments[row.identity]
+        twin = next((moment for moment in twins if abs(float(row.stamp) - moment) < OVERLAP), None)
+        if twin is None:
+            yield event
+        else:
+            twins.remove(twin)

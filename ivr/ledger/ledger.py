@@ -26,8 +26,8 @@ from ivr.store import Row
 
 log = logging.getLogger(__name__)
 
-GATHER = 0.03
-"""Seconds that writes gather before they go in together."""
+GATHER = 0.1
+"""Seconds that writes gather before they go in together: a batch costs about the same whatever is in it."""
 LONGEST_PAUSE = 5.0
 READ_WITHIN = 5.0
 
@@ -41,6 +41,14 @@ _AWAY = (
 )
 
 Write = tuple[str, dict[str, Any]]
+
+
+class _Pooled(asyncpg.Connection):
+    """Goes back to the pool as it is: nothing here locks, listens or sets a variable on a pooled connection
+    beyond a transaction, so asyncpg need not ask the server to undo it after every use."""
+
+    def get_reset_query(self) -> str:
+        return ""
 
 
 class Store:
@@ -84,7 +92,12 @@ class Ledger(Store):
     async def __aenter__(self) -> Ledger:
         statements = Statements()
         pool = await asyncpg.create_pool(
-            self._url, min_size=1, max_size=8, command_timeout=READ_WITHIN, init=_speak_json
+            self._url,
+            min_size=1,
+            max_size=8,
+            command_timeout=READ_WITHIN,
+            init=_speak_json,
+            connection_class=_Pooled,
         )
         super().__init__(statements, pool)
         try:
@@ -163,16 +176,22 @@ class Ledger(Store):
             try:
                 await self._flush(batch)
             except _AWAY as error:
-                self._waiting = batch + self._waiting
-                self._wanted.set()
-                self._pause = min(LONGEST_PAUSE, max(0.2, self._pause * 2))
+                self._put_back(batch)
                 log.warning(
                     "Postgres is away: writes wait", extra={"waiting": len(self._waiting), "why": repr(error)}
                 )
+            except Exception:  # whatever it is: the outbox lives on, and nothing is lost
+                self._put_back(batch)
+                log.exception("the outbox failed and tries again", extra={"waiting": len(self._waiting)})
             else:
                 self._pause = 0.0
             if not self._waiting:
                 self._settled.set()
+
+    def _put_back(self, batch: list[Write]) -> None:
+        self._waiting = batch + self._waiting
+        self._wanted.set()
+        self._pause = min(LONGEST_PAUSE, max(0.2, self._pause * 2))
 
     async def _flush(self, batch: list[Write]) -> None:
         try:

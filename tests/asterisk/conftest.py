@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from appliance.native import Native
 
-from .running import Running, open_home
+from .running import Running
 
 _numbers = itertools.count(9_160_000_001)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house(native: Native, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
-    async with Running(native, open_home(tmp_path_factory.mktemp("house"))) as running:
+async def house(native: Native, new_home: Callable[[str], Path]) -> AsyncIterator[Running]:
+    async with Running(native, new_home("house")) as running:
         yield running
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import shutil
 import signal
 import socket
@@ -30,6 +29,7 @@ from appliance.supervisor import Part, Supervisor
 from demo import sound
 from demo.softphone import PhoneCall, Softphone
 from directory import importer
+from ivr.app import now
 from ivr.ledger import Ledger
 from ivr.settings import Settings
 
@@ -109,7 +109,7 @@ class Running:
         assert self.settings.database_url is not None
         async with Ledger(self.settings.database_url, self.home / "parked.jsonl") as ledger:
             await self._hotline._import_sample(ledger)
-            await importer.import_file(file, ledger, progress=False, out=lambda _: None)
+            await importer.import_file(file, ledger, now(), progress=False, out=lambda _: None)
             self.passwords = {
                 row["extension"]: row["password"] for row in await ledger.all("directory.dispatchers")
             }
@@ -169,7 +169,11 @@ class Running:
     # what the hotline says of itself
 
     async def until(
-        self, look: Callable[[], Awaitable[T]], what: str, within: float = PATIENCE, every: float = LOOK_EVERY
+        self,
+        look: Callable[[], Awaitable[T | None]],
+        what: str,
+        within: float = PATIENCE,
+        every: float = LOOK_EVERY,
     ) -> T:
         """What `look` finds, once it finds anything; looked for again and again, not longer than `within`."""
         deadline = time.monotonic() + within
@@ -185,9 +189,7 @@ class Running:
 
         async def look() -> Row | None:
             nonlocal seen
-            sql = (
-                "SELECT * FROM calls WHERE caller IS NOT DISTINCT FROM $1 ORDER BY arrived_at DESC LIMIT 1"
-            )
+            sql = "SELECT * FROM calls WHERE caller IS NOT DISTINCT FROM $1 ORDER BY arrived_at DESC LIMIT 1"
             row = await self.ledger.fetchrow(sql, number)
             seen = dict(row) if row else {}
             fits = bool(seen) and all(seen[name] == value for name, value in wanted.items())
@@ -450,14 +452,6 @@ async def connected(ivan: Softphone, anna: Softphone, key: str = "1") -> tuple[P
     await ringing.answer()
     await talk(call, ringing)
     return call, ringing
-
-
-def open_home(folder: Path) -> Path:
-    """The folder, made so that user nobody can reach it: Postgres runs as nobody when we are root."""
-    for way in (folder, *folder.parents):
-        if way.stat().st_uid == os.geteuid() and way != Path("/"):
-            way.chmod(way.stat().st_mode | 0o011)
-    return folder
 
 
 def _record(folder: Path) -> None:

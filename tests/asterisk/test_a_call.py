@@ -32,7 +32,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 MARGIN = timedelta(seconds=2)
 
 
-async def test_a_resident_is_greeted_chooses_waits_talks_and_has_a_ticket(house: Running, number: str) -> None:
+async def test_a_resident_is_greeted_chooses_waits_talks_and_has_a_ticket(
+    house: Running, number: str
+) -> None:
     async with house.dispatcher() as anna, house.resident(number) as ivan:
         call = await ivan.dial(NORTH)
         for prompt in ("welcome", "recording_notice", "menu_main"):
@@ -54,7 +56,7 @@ async def test_a_resident_is_greeted_chooses_waits_talks_and_has_a_ticket(house:
     assert moments == sorted(moments)
     kinds = [kind for kind in await house.kinds(row["id"]) if kind not in {"identified", "queue_place"}]
     assert kinds == [
-        "arrived", "picked_up", "prompt", "prompt", "prompt", "key", "went", "prompt", "went",
+        "arrived", "picked_up", "prompt", "prompt", "prompt", "key", "went", "went", "prompt", "went",
         "queued", "rang", "answered", "hung_up", "ended",
     ]  # fmt: skip
     assert await house.promises(number) == []
@@ -169,7 +171,10 @@ async def test_each_company_greets_in_its_own_name(house: Running, number: str) 
         await hears(call, "recording_notice")
         await call.hang_up()
     row = await house.ended(number)
-    assert await house.ledger.fetchval("SELECT code FROM companies WHERE id = $1", row["company_id"]) == "rechnoy"
+    assert (
+        await house.ledger.fetchval("SELECT code FROM companies WHERE id = $1", row["company_id"])
+        == "rechnoy"
+    )
     (promise,) = await house.promises(number)
     assert promise["company_id"] == row["company_id"]
 
@@ -216,6 +221,7 @@ async def test_a_known_resident_is_known_on_the_call_and_on_the_ticket(house: Ru
     row = await house.ended(oleg)
     sql = "SELECT t.*, h.address FROM tickets t JOIN houses h ON h.id = t.house_id WHERE call_id = $1"
     ticket = await house.ledger.fetchrow(sql, row["id"])
+    assert ticket is not None
     assert row["flat"] == ticket["flat"] == "12"
     assert row["resident_id"] == ticket["resident_id"] is not None
     assert "Лесная" in ticket["address"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -11,7 +12,7 @@ import pytest_asyncio
 from appliance.native import Native
 from demo import sound
 
-from .running import NORTH, RESIDENT, Running, hears, open_home, prompts_heard, to_the_queue
+from .running import NORTH, RESIDENT, Running, hears, prompts_heard, to_the_queue
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -22,8 +23,8 @@ REFUSED = "the edit of the dialplan is refused, the old rules stay"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house(native: Native, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
-    async with Running(native, open_home(tmp_path_factory.mktemp("house")), queue_limit=LIMIT) as running:
+async def house(native: Native, new_home: Callable[[str], Path]) -> AsyncIterator[Running]:
+    async with Running(native, new_home("house"), queue_limit=LIMIT) as running:
         yield running
 
 

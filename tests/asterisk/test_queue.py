@@ -19,7 +19,6 @@ from .running import (
     talk,
     to_the_queue,
 )
-from demo import sound
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

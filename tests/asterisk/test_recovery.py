@@ -23,18 +23,17 @@ def now() -> datetime:
 async def test_without_a_controller_a_resident_is_greeted_queued_recorded_and_talks(
     house: Running, number: str
 ) -> None:
-    async with house.dispatcher() as anna, house.resident(number) as ivan:
-        async with house.without("controller"):
-            began = now()
-            call = await ivan.dial(NORTH)
-            await hears(call, "static_welcome")
-            ringing = await anna.rings(within=10)
-            assert ringing.caller_number == number
-            await ringing.answer()
-            answered = now()
-            await talk(call, ringing)
-            await ringing.hang_up()
-            ended = now()
+    async with house.dispatcher() as anna, house.resident(number) as ivan, house.without("controller"):
+        began = now()
+        call = await ivan.dial(NORTH)
+        await hears(call, "static_welcome")
+        ringing = await anna.rings(within=10)
+        assert ringing.caller_number == number
+        await ringing.answer()
+        answered = now()
+        await talk(call, ringing)
+        await ringing.hang_up()
+        ended = now()
     row = await house.ended(number)
     assert (row["outcome"], row["static_route"], row["answered_by"]) == ("talked", True, anna.account)
     assert (row["hung_up_by"], row["dialled"]) == (anna.account, NORTH)
@@ -52,14 +51,13 @@ async def test_without_a_controller_a_resident_is_greeted_queued_recorded_and_ta
 async def test_who_hung_up_while_there_was_no_controller_is_owed_a_call_since_the_true_moment(
     house: Running, number: str
 ) -> None:
-    async with house.dispatcher() as anna, house.resident(number) as ivan:
-        async with house.without("controller"):
-            began = now()
-            call = await ivan.dial(NORTH)
-            ringing = await anna.rings(within=10)
-            await call.hang_up()
-            await ringing.ended(within=5)
-            ended = now()
+    async with house.dispatcher() as anna, house.resident(number) as ivan, house.without("controller"):
+        began = now()
+        call = await ivan.dial(NORTH)
+        ringing = await anna.rings(within=10)
+        await call.hang_up()
+        await ringing.ended(within=5)
+        ended = now()
     row = await house.ended(number)
     assert (row["outcome"], row["static_route"]) == ("abandoned_in_queue", True)
     assert abs(row["arrived_at"] - began) < SOON

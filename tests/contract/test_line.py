@@ -121,7 +121,7 @@ password = fictional
 exten => _[+0-9].,1,AGI(agi://127.0.0.1:{agi}/contract)
  same => n,Hangup()
 """,
-    "rtp.conf": "[general]\nrtpstart = 15800\nrtpend = 15899\n",
+    "rtp.conf": "[general]\nrtpstart = {rtp}\nrtpend = {rtp_end}\n",
 }
 
 
@@ -198,8 +198,10 @@ def exchange(native: Native, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     folders |= dict.fromkeys(own, home)
     lines = "\n".join(f"{name} => {folder}" for name, folder in folders.items())
     (home / "asterisk.conf").write_text(f"[directories]\n{lines}\n")
+    rtp = min(free_port(socket.SOCK_DGRAM), 65_400)
+    ports = {"sip": exchange.sip, "agi": exchange.agi, "rtp": rtp, "rtp_end": rtp + 99}
     for name, text in FILES.items():
-        (home / name).write_text(text.replace("{sip}", str(exchange.sip)).replace("{agi}", str(exchange.agi)))
+        (home / name).write_text(text.format(**ports))
     command = native.command("usr/sbin/asterisk", "-C", home / "asterisk.conf")
     with (home / "console").open("w") as console:
         process = subprocess.Popen([*command, "-f"], stdout=console, stderr=subprocess.STDOUT)

@@ -28,9 +28,7 @@ HEADER = "ук;адрес;кв;фио;телефоны;согласие\n"
 
 async def take(database: Database, path: Path, out: list[str] | None = None) -> Report:
     said: list[str] = [] if out is None else out
-    return await import_file(
-        path, Store(Statements(), database), today=date(2026, 11, 21), progress=False, out=said.append
-    )
+    return await import_file(path, Store(Statements(), database), NOW, progress=False, out=said.append)
 
 
 async def take_sample(database: Database) -> list[Report]:
@@ -334,7 +332,7 @@ async def test_an_import_waits_for_another_and_loses_no_row_to_it(database: Data
     one.write_text(HEADER + "severnaya;Лесная 1;1;Первая;;\n", "utf-8")
     two.write_text(HEADER + "severnaya;Лесная 1;1;Вторая;+79000000101;\n", "utf-8")
     async with Store(Statements(), database).transaction() as unfinished:
-        await import_file(one, unfinished, progress=False, out=lambda line: None)
+        await import_file(one, unfinished, NOW, progress=False, out=lambda line: None)
         second = asyncio.create_task(take(database, two))
         await somebody_waits(database)
     assert (await second).taken == 1

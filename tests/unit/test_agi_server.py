@@ -189,7 +189,9 @@ async def test_who_dribbles_for_ever_is_let_go(door: Door, monkeypatch: pytest.M
     await asyncio.gather(dribbling, return_exceptions=True)
 
 
-async def test_a_good_call_goes_on_while_a_hundred_hostile_peers_come_and_go(door: Door, dice: Random) -> None:
+async def test_a_good_call_goes_on_while_a_hundred_hostile_peers_come_and_go(
+    door: Door, dice: Random
+) -> None:
     caller = await door.call()
     assert await caller.hears() == "ANSWER"
     for _ in range(100):
@@ -283,7 +285,15 @@ async def test_a_reply_is_read(door: Door, line: bytes, reply: Reply) -> None:
     assert await told(door, line + b"\n") == reply
 
 
-@pytest.mark.parametrize("line", [b"HANGUP", b"200 result=-1", b"200 result=-1 endpos=160", b"511 Command Not Permitted on a dead channel or intercept routine"])  # fmt: skip
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"HANGUP",
+        b"200 result=-1",
+        b"200 result=-1 endpos=160",
+        b"511 Command Not Permitted on a dead channel or intercept routine",
+    ],
+)
 async def test_a_caller_who_is_gone_has_hung_up(
     door: Door, line: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -114,12 +114,19 @@ def test_a_message_left_from_the_menu_is_voicemail() -> None:
 
 
 def test_a_call_that_comes_back_from_a_second_queue_is_judged_by_the_last() -> None:
-    back = (*QUEUE, fact(Kind.LEFT_QUEUE, 10, status="TIMEOUT"), fact(Kind.QUEUED, 20, queue="dispatch"), ENDED)
+    back = (
+        *QUEUE,
+        fact(Kind.LEFT_QUEUE, 10, status="TIMEOUT"),
+        fact(Kind.QUEUED, 20, queue="dispatch"),
+        ENDED,
+    )
     assert after(*back).outcome is Outcome.ABANDONED_IN_QUEUE
 
 
 def test_the_moments_are_those_of_the_first_time() -> None:
-    call = after(*QUEUE, fact(Kind.QUEUED, 30), fact(Kind.ANSWERED, 40, "101"), fact(Kind.ANSWERED, 50, "102"))
+    call = after(
+        *QUEUE, fact(Kind.QUEUED, 30), fact(Kind.ANSWERED, 40, "101"), fact(Kind.ANSWERED, 50, "102")
+    )
     assert call.queued_at == NOON + timedelta(seconds=7)
     assert (call.answered_at, call.answered_by) == (NOON + timedelta(seconds=40), "101")
 
@@ -152,7 +159,15 @@ def test_the_static_route_is_remembered() -> None:
 
 
 def test_what_only_the_timeline_needs_changes_nothing() -> None:
-    for kind in (Kind.HELD, Kind.RESUMED, Kind.RANG, Kind.JOINED, Kind.TRANSFERRED, Kind.QUEUE_PLACE, Kind.KEY):
+    for kind in (
+        Kind.HELD,
+        Kind.RESUMED,
+        Kind.RANG,
+        Kind.JOINED,
+        Kind.TRANSFERRED,
+        Kind.QUEUE_PLACE,
+        Kind.KEY,
+    ):
         assert after(*QUEUE) == after(*QUEUE, fact(kind, 9, "101")), kind
 
 
@@ -180,12 +195,14 @@ def test_whatever_is_told_a_call_ends_with_exactly_one_outcome(dice: Random) -> 
     for _ in range(2000):
         story = [
             fact(
-                dice.choice(whats), second, dice.choice(["101", "resident", None]), cause=dice.choice([16, 44])
+                dice.choice(whats),
+                second,
+                dice.choice(["101", "resident", None]),
+                cause=dice.choice([16, 44]),
             )
             for second in range(dice.randrange(12))
         ]
-        call = after(*story)
-        assert call.outcome is None
-        call.follow(fact(Kind.ENDED, 99))
+        assert after(*story).outcome is None
+        call = after(*story, fact(Kind.ENDED, 99))
         assert isinstance(call.outcome, Outcome)
         assert (call.outcome is Outcome.TALKED) == any(each.kind is Kind.ANSWERED for each in story)

@@ -146,11 +146,14 @@ def test_a_transfer_does_not_touch_a_resident_who_still_waits() -> None:
 
 def test_two_calls_at_once_are_kept_apart(dice: Random) -> None:
     """Their rows are shuffled into one another; each keeps its own order, and its own facts."""
-    log, heard = CallLog(), []
+    log = CallLog()
+    heard: list[Fact] = []
     left = {1: lines(stories.ANSWERED, call=1), 2: lines(stories.BLIND, call=2)}
     for name in (1, 2):
         for line in left[name]:
-            line["eventextra"] = line["eventextra"].replace('"one"', f'"one{name}"').replace('"two"', f'"two{name}"')
+            line["eventextra"] = (
+                line["eventextra"].replace('"one"', f'"one{name}"').replace('"two"', f'"two{name}"')
+            )
     while any(left.values()):
         mine = left[dice.choice([name for name, rows in left.items() if rows])]
         heard += log.feed(Row.of(mine.pop(0)))
@@ -275,7 +278,9 @@ def year(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float]]:
     return path, moments
 
 
-def test_in_a_year_s_log_the_last_minutes_are_found_without_reading_it(year: tuple[Path, list[float]]) -> None:
+def test_in_a_year_s_log_the_last_minutes_are_found_without_reading_it(
+    year: tuple[Path, list[float]],
+) -> None:
     path, moments = year
     began = time.process_time()
     rows = list(read_log(path, datetime.fromtimestamp(moments[-5], UTC)))

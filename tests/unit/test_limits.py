@@ -144,7 +144,9 @@ def test_the_time_that_runs_is_always_the_limit(dice: Random) -> None:
         begins, ends = time(dice.randrange(24)), time(dice.randrange(24))
         if begins == ends:
             continue
-        limit = Limit("x", timedelta(minutes=dice.randrange(1, 3000)), "registered", "c", pause=(begins, ends))
+        limit = Limit(
+            "x", timedelta(minutes=dice.randrange(1, 3000)), "registered", "c", pause=(begins, ends)
+        )
         start = datetime(2026, 3, 27, tzinfo=UTC) + timedelta(minutes=dice.randrange(4 * 1440))
         end = due(start, limit, BERLIN)
         running = sum(
@@ -199,7 +201,9 @@ def test_a_broken_limit_is_named_with_its_place(tmp_path: Path, old: str, new: s
 
 def test_every_problem_is_named_at_once(tmp_path: Path) -> None:
     path = edited(tmp_path, 'within = "10m"', 'within = "soon"')
-    text = path.read_text("utf-8").replace('for = ["roof"]', 'for = ["rof"]').replace('"damage"\n', '"then"\n')
+    text = (
+        path.read_text("utf-8").replace('for = ["roof"]', 'for = ["rof"]').replace('"damage"\n', '"then"\n')
+    )
     path.write_text(text, "utf-8")
     assert len(problems(path)) == 3
 

@@ -9,7 +9,15 @@ import pytest
 from ivr.call import Kind, Outcome
 from ivr.dialplan import rules
 from ivr.dialplan.reception import (
-    MOST_STEPS, TO_A_HUMAN, Place, ToHangUp, ToQueue, ToVoicemail, reception, unanswered, walk,
+    MOST_STEPS,
+    TO_A_HUMAN,
+    Place,
+    ToHangUp,
+    ToQueue,
+    ToVoicemail,
+    reception,
+    unanswered,
+    walk,
 )  # fmt: skip
 from ivr.dialplan.rules import Menu, Rules, Way
 from ivr.errors import HungUp
@@ -112,9 +120,7 @@ async def test_at_night_planned_work_is_offered_a_message() -> None:
 
 
 async def test_at_night_planned_work_reaches_a_human_who_insists() -> None:
-    place, _ = await call(
-        presses("2", during="menu_main"), presses("0", during="menu_after_hours"), at=NIGHT
-    )
+    place, _ = await call(presses("2", during="menu_main"), presses("0", during="menu_after_hours"), at=NIGHT)
     assert place == DISPATCHER
 
 
@@ -136,8 +142,9 @@ async def test_from_the_night_menu_a_star_leads_back() -> None:
 
 @pytest.mark.parametrize("key", ["1", "4", "0"])
 async def test_emergencies_have_no_hours(key: str) -> None:
-    by_day, by_night = await call(presses(key, during="menu_main")), await call(
-        presses(key, during="menu_main"), at=NIGHT
+    by_day, by_night = (
+        await call(presses(key, during="menu_main")),
+        await call(presses(key, during="menu_main"), at=NIGHT),
     )
     assert by_day[0] == by_night[0]
 
@@ -167,12 +174,22 @@ async def test_the_zone_of_the_company_decides() -> None:
 
 async def test_where_a_key_led_is_noted() -> None:
     _, line = await call(presses("1", during="menu_main"))
-    assert line.noted(Kind.WENT) == [{"menu": "main", "key": "1", "place": "queue:emergency"}]
+    assert line.noted(Kind.WENT) == [
+        {"menu": "main", "key": "1", "place": "queue:emergency"},
+        {"category": "emergency", "priority": 20},
+    ]
 
 
 async def test_where_silence_led_is_noted() -> None:
     _, line = await call()
-    assert line.noted(Kind.WENT) == [{"menu": "main", "place": "queue:dispatcher"}]
+    assert line.noted(Kind.WENT)[0] == {"menu": "main", "place": "queue:dispatcher"}
+
+
+async def test_who_hangs_up_at_the_last_prompt_is_called_back_for_what_she_chose() -> None:
+    line = FakeLine(presses("4", during="menu_main"), hangs_up(during="danger_hold"))
+    with pytest.raises(HungUp):
+        await reception(line, RULES, MOSCOW, line.clock)
+    assert line.noted(Kind.WENT)[-1] == {"category": "danger", "priority": 30}
 
 
 @pytest.mark.parametrize("after", [0.0, 1.5, 3.0])

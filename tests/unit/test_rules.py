@@ -119,7 +119,9 @@ def test_a_human_is_one_key_away_in_every_shipped_menu() -> None:
         ("hours.toml", "spoken =", "spoke =", "hours.toml: office.spoke: no such key; did you mean 'spoken'?"),
     ],
 )  # fmt: skip
-def test_a_broken_edit_is_named_with_its_place(folder: Path, file: str, old: str, new: str, says: str) -> None:
+def test_a_broken_edit_is_named_with_its_place(
+    folder: Path, file: str, old: str, new: str, says: str
+) -> None:
     edit(folder, file, old, new)
     found = problems(folder)
     assert any(says in problem for problem in found), found

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -53,7 +53,9 @@ def test_the_message_holds_every_problem_on_a_line_of_its_own() -> None:
 
 
 def test_a_mistyped_name_is_told_its_near_miss() -> None:
-    assert refused(PANEL_PROT="8080") == ["DOZVON_PANEL_PROT: no such setting; did you mean 'DOZVON_PANEL_PORT'?"]
+    assert refused(PANEL_PROT="8080") == [
+        "DOZVON_PANEL_PROT: no such setting; did you mean 'DOZVON_PANEL_PORT'?"
+    ]
 
 
 def test_a_mistyped_word_is_told_its_near_miss() -> None:
@@ -73,6 +75,9 @@ def test_a_mistyped_word_is_told_its_near_miss() -> None:
         ("QUEUE_LIMIT", "nan", "seconds, more than 0 and less than a day"),
         ("TIME_ZONE", "../../etc/passwd", "no such time zone; try Europe/Moscow"),
         ("TIME_ZONE", "", "no such time zone; try Europe/Moscow"),
+        ("TRUNK_URL", "sip:user@sip.example", "like sip:USER:PASSWORD@HOST"),
+        ("TRUNK_URL", "sip:user:a\n[intruder]@sip.example", "like sip:USER:PASSWORD@HOST"),
+        ("TRUNK_URL", "sip:user:a;b@sip.example", "like sip:USER:PASSWORD@HOST"),
         ("DATABASE_URL", "dozvon", "a database address starts with postgresql://"),
     ],
 )
@@ -100,6 +105,17 @@ def test_every_setting_that_names_a_secret_is_hidden(word: str) -> None:
         name = PREFIX + field.name.upper()
         if word in name:
             assert _shown(name, "hunter2") == "…", name
+
+
+def test_the_operator_s_password_is_in_no_message() -> None:
+    url = "sip:74951230001:hunter2@sip.example"
+    assert "hunter2" not in "".join(refused(TRUNK_URL=f"{url};x", SIP_PORT="x"))
+    assert "hunter2" not in repr(Settings.read({"DOZVON_TRUNK_URL": url}))
+
+
+@pytest.mark.parametrize("name", ["ami_secret", "panel_token", "test_resident", "database_url"])
+def test_settings_shown_in_a_trace_show_no_secret(name: str) -> None:
+    assert "hunter2" not in repr(replace(Settings(), **{name: "postgresql://dozvon:hunter2@db/dozvon"}))
 
 
 def test_a_very_long_value_does_not_fill_the_message() -> None:

@@ -1,0 +1,175 @@
+"""A recording's way into the ledger on a real Postgres: attached once, whatever dies in between; or said lost."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from demo import sound
+from ivr.ledger import Ledger
+from recordings import audio, keeper
+
+from .calls import NOON, TALKED, switchboard, tell
+
+ENDED = NOON + timedelta(seconds=60)
+SETTLED = ENDED + timedelta(seconds=5)
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    folder = tmp_path / "spool"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    return tmp_path / "recordings"
+
+
+async def ended_call(ledger: Ledger) -> str:
+    call = tell(switchboard(ledger), *TALKED).id
+    await ledger.settled()
+    return call
+
+
+def recorded(spool: Path, call: str, at: datetime = ENDED) -> Path:
+    """What MixMonitor leaves of a call: 440 Hz from the resident, 1000 Hz to her."""
+    raw = spool / f"{call}.raw"
+    both = np.stack([sound.tone(440, 1), sound.tone(1000, 1)], axis=1)
+    raw.write_bytes(both.astype("<i2").tobytes())
+    os.utime(raw, (at.timestamp(), at.timestamp()))
+    return raw
+
+
+async def look(
+    ledger: Ledger, spool: Path, kept: Path, at: datetime = SETTLED, take_in: Any = audio.take_in
+) -> int:
+    return await keeper.look(ledger, take_in, spool, kept, at)
+
+
+async def state(ledger: Ledger, call: str) -> dict[str, Any]:
+    row = await ledger.one("recordings.of_call", call=call)
+    assert row is not None
+    return dict(row)
+
+
+async def test_a_recording_is_expected_with_its_call_and_attached_after_it(
+    ledger: Ledger, spool: Path, kept: Path
+) -> None:
+    call = await ended_call(ledger)
+    assert (await state(ledger, call))["status"] == "capturing"
+    raw = recorded(spool, call)
+    assert await look(ledger, spool, kept) == 1
+    row = await state(ledger, call)
+    wav = kept / row["path"]
+    assert (row["status"], row["seconds"], row["bytes"]) == ("attached", 1.0, wav.stat().st_size)
+    assert row["sha256"] == hashlib.sha256(wav.read_bytes()).hexdigest()
+    assert row["path"] == f"2026/11/18/{call}.wav"
+    assert min(row["voiced_in"], row["voiced_out"]) > 0.9
+    assert (audio.dominant_hz(wav, audio.LEFT), audio.dominant_hz(wav, audio.RIGHT)) == (440, 1000)
+    assert not raw.exists()
+    assert await look(ledger, spool, kept) == 0
+
+
+async def test_a_call_that_goes_on_is_left_to_asterisk(ledger: Ledger, spool: Path, kept: Path) -> None:
+    call = tell(switchboard(ledger), *TALKED[:3]).id
+    await ledger.settled()
+    recorded(spool, call)
+    assert await look(ledger, spool, kept) == 0
+
+
+async def test_a_file_asterisk_still_writes_is_left_alone(ledger: Ledger, spool: Path, kept: Path) -> None:
+    call = await ended_call(ledger)
+    recorded(spool, call, at=SETTLED)
+    assert await look(ledger, spool, kept, at=SETTLED) == 0
+    assert await look(ledger, spool, kept, at=SETTLED + timedelta(seconds=1)) == 1
+
+
+async def test_a_recording_that_never_came_is_said_to_be_lost_and_found_it_is_attached(
+    ledger: Ledger, spool: Path, kept: Path
+) -> None:
+    call = await ended_call(ledger)
+    await look(ledger, spool, kept, at=ENDED + keeper.LOST_AFTER)
+    assert (await state(ledger, call))["status"] == "capturing"
+    await look(ledger, spool, kept, at=ENDED + keeper.LOST_AFTER + timedelta(seconds=1))
+    row = await state(ledger, call)
+    assert (row["status"], row["why"]) == ("lost", "Asterisk left no file")
+
+
+async def test_who_dies_before_attaching_attaches_at_the_next_look(
+    ledger: Ledger, spool: Path, kept: Path
+) -> None:
+    call = await ended_call(ledger)
+    raw = recorded(spool, call)
+
+    def dies(raw: Path, wav: Path) -> audio.Audio:
+        audio.take_in(raw, wav)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await look(ledger, spool, kept, take_in=dies)
+    assert raw.exists()
+    assert (await state(ledger, call))["status"] == "capturing"
+    assert await look(ledger, spool, kept) == 1
+    row = await state(ledger, call)
+    assert row["sha256"] == hashlib.sha256((kept / row["path"]).read_bytes()).hexdigest()
+
+
+async def test_who_dies_after_attaching_leaves_no_raw_file_for_ever(
+    ledger: Ledger, spool: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = await ended_call(ledger)
+    raw = recorded(spool, call)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", _dies)
+        with pytest.raises(KeyboardInterrupt):
+            await look(ledger, spool, kept)
+    before = await state(ledger, call)
+    assert before["status"] == "attached"
+    assert raw.exists()
+    assert await look(ledger, spool, kept, at=SETTLED + keeper.LOST_AFTER) == 0
+    assert not raw.exists()
+    assert await state(ledger, call) == before
+
+
+def _dies(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+async def test_one_file_that_cannot_be_read_keeps_nobody_elses_from_the_ledger(
+    ledger: Ledger, spool: Path, kept: Path
+) -> None:
+    broken, good = [await ended_call(ledger) for _ in range(2)]
+    for call in (broken, good):
+        recorded(spool, call)
+
+    def take_in(raw: Path, wav: Path) -> audio.Audio:
+        if raw.stem == broken:
+            raise OSError("the disk says no")
+        return audio.take_in(raw, wav)
+
+    assert await look(ledger, spool, kept, take_in=take_in) == 1
+    assert (await state(ledger, good))["status"] == "attached"
+    assert (await state(ledger, broken))["status"] == "capturing"
+    assert await look(ledger, spool, kept) == 1
+
+
+async def test_an_empty_file_is_attached_as_silence(ledger: Ledger, spool: Path, kept: Path) -> None:
+    call = await ended_call(ledger)
+    recorded(spool, call).write_bytes(b"")
+    os.utime(spool / f"{call}.raw", (ENDED.timestamp(), ENDED.timestamp()))
+    assert await look(ledger, spool, kept) == 1
+    assert (await state(ledger, call))["seconds"] == 0
+
+
+async def test_a_file_of_no_known_call_is_never_removed(ledger: Ledger, spool: Path, kept: Path) -> None:
+    raw = recorded(spool, "dozvon-9.9")
+    await look(ledger, spool, kept, at=SETTLED + 10 * keeper.LOST_AFTER)
+    assert raw.exists()
