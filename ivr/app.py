@@ -30,7 +30,7 @@ from ivr.asterisk.manager import Ami
 from ivr.call import Call, Kind, why_left_queue
 from ivr.dialplan.keeper import Keeper
 from ivr.dialplan.reception import Place, ToQueue, ToVoicemail, reception, unanswered
-from ivr.errors import DozvonError, HungUp, PeerError
+from ivr.errors import DozvonError, LedgerAway, PeerError
 from ivr.ledger import Ledger
 from ivr.narrator import Narrator
 from ivr.settings import Settings
@@ -130,7 +130,7 @@ class Controller:
                 row = await self.ledger.one(
                     "directory.who_calls", phone=call.caller, line=call.dialled, now=at
                 )
-        except (OSError, TimeoutError):
+        except (LedgerAway, TimeoutError):
             log.warning("the directory could not be asked; the call goes on", extra={"call": call.id})
             return
         if row is not None:
@@ -271,7 +271,7 @@ async def _tick(work: Callable[[], Any]) -> None:
         done = work()
         if asyncio.iscoroutine(done):
             await done
-    except (OSError, TimeoutError, PeerError, HungUp) as error:
+    except (DozvonError, OSError, TimeoutError) as error:
         log.warning("a tick failed and comes again", extra={"work": str(work), "why": str(error)})
     except Exception:
         log.exception("a tick failed and comes again", extra={"work": str(work)})

@@ -5,6 +5,7 @@
     ├── DialplanError      an admin's file says something that cannot be done
     ├── DirectoryError     a row of the directory is wrong
     ├── MissingPart        something the hotline stands on cannot be had here
+    ├── LedgerAway         Postgres does not answer; what was to be written waits
     ├── PeerError          a peer on the network broke the protocol
     │   └── Disconnected   … by going away
     ├── HungUp             the resident is gone; not a failure
@@ -48,6 +49,10 @@ class MissingPart(DozvonError):
 
     def __init__(self, part: str, why: str, do: str) -> None:
         super().__init__(f"{part}: {why}\n  what to do: {do}")
+
+
+class LedgerAway(DozvonError):
+    """Postgres does not answer. Calls go on; what was to be written waits."""
 
 
 class PeerError(DozvonError):

@@ -14,7 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
-from ivr.errors import DozvonError, Refused
+from ivr.errors import DozvonError, LedgerAway, Refused
 from ivr.store import Store
 from tickets import book
 from tickets.limits import Limits
@@ -58,6 +58,8 @@ class Panel:
             if request.path.startswith("/api/") and not self._is_admin(request):
                 return _says(401, "the API asks for the header 'Authorization: Bearer TOKEN'")
             return await handler(request)
+        except LedgerAway:
+            return _says(503, "the ledger does not answer; try again in a moment")
         except Refused as error:
             return _says(404 if str(error).startswith("no ticket") else 409, str(error))
         except _BadBody as error:

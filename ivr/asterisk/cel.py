@@ -209,13 +209,14 @@ class CallLog:
         call.answered = True
 
     def _transferred(self, row: Row) -> Iterator[Fact]:
-        """Which of the bridges named in the event holds a resident? Hers is the call handed on."""
+        """Whose channel, or whose bridge, does the event name? She may have left the bridge already."""
         extra = row.extra
+        parties = {extra.get(f"{who}_channel_uniqueid") for who in ("transferee", "transfer_target")}
         bridges = {extra.get(name) for name in ("bridge_id", "bridge1_id", "bridge2_id")}
         how = "blind" if row.event == "BLINDTRANSFER" else "attended"
         target = extra.get("extension") or extension(str(extra.get("transfer_target_channel_name", "")))
         for call_id, call in self._calls.items():
-            if call.bridge is not None and call.bridge in bridges:
+            if call_id in parties or (call.bridge is not None and call.bridge in bridges):
                 yield self._fact(call_id, row, Kind.TRANSFERRED, extension(row.channel), how=how, to=target)
 
     def _fact(self, call_id: str, row: Row, kind: Kind, who: str | None = None, **detail: Any) -> Fact:

@@ -12,7 +12,7 @@ from pathlib import Path
 from ivr.asterisk.cel import CallLog, Row, extension, read_log
 from ivr.asterisk.manager import Ami, Event
 from ivr.call import Call, Fact, Kind
-from ivr.errors import PeerError
+from ivr.errors import LedgerAway, PeerError
 from ivr.settings import Settings
 from ivr.store import Store
 from ivr.switchboard import Switchboard, lost
@@ -94,7 +94,7 @@ class Follower:
             try:
                 read = await self._stock()
                 break
-            except (PeerError, OSError, TimeoutError) as error:
+            except (PeerError, LedgerAway, OSError) as error:
                 log.warning("stock could not be taken, trying again", extra={"why": str(error)})
             except Exception:
                 log.exception("stock could not be taken, trying again")

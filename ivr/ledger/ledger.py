@@ -11,8 +11,8 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,7 @@ from typing import Any
 
 import asyncpg
 
+from ivr.errors import LedgerAway
 from ivr.ledger.migrations import migrate
 from ivr.ledger.statements import Connected, Statements
 from ivr.store import Row
@@ -43,12 +44,25 @@ _AWAY = (
 Write = tuple[str, dict[str, Any]]
 
 
+def _is_away(error: Exception) -> bool:
+    """Postgres' fault for the moment, not the statement's: asyncpg calls a wrong value an InterfaceError, too."""
+    return isinstance(error, _AWAY) and not isinstance(error, ValueError)
+
+
 class _Pooled(asyncpg.Connection):
     """Goes back to the pool as it is: nothing here locks, listens or sets a variable on a pooled connection
     beyond a transaction, so asyncpg need not ask the server to undo it after every use."""
 
     def get_reset_query(self) -> str:
         return ""
+
+
+@contextmanager
+def _in_our_words() -> Iterator[None]:
+    try:
+        yield
+    except _AWAY as error:
+        raise LedgerAway(f"Postgres does not answer: {error!r}") from error
 
 
 class Store:
@@ -58,21 +72,25 @@ class Store:
         self._statements, self._connected = statements, connected
 
     async def one(self, statement: str, /, **values: Any) -> Row | None:
-        return await self._statements.one(self._connected, statement, values)
+        with _in_our_words():
+            return await self._statements.one(self._connected, statement, values)
 
     async def all(self, statement: str, /, **values: Any) -> list[Row]:
-        return await self._statements.all(self._connected, statement, values)
+        with _in_our_words():
+            return await self._statements.all(self._connected, statement, values)
 
     async def run(self, statement: str, /, **values: Any) -> None:
-        await self._statements.run(self._connected, statement, values)
+        with _in_our_words():
+            await self._statements.run(self._connected, statement, values)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Store]:
         async with AsyncExitStack() as stack:
             connection: Any = self._connected
-            if isinstance(connection, asyncpg.Pool):
-                connection = await stack.enter_async_context(connection.acquire())
-            await stack.enter_async_context(connection.transaction())
+            with _in_our_words():
+                if isinstance(connection, asyncpg.Pool):
+                    connection = await stack.enter_async_context(connection.acquire())
+                await stack.enter_async_context(connection.transaction())
             yield Store(self._statements, connection)
 
 
@@ -117,12 +135,12 @@ class Ledger(Store):
             async with asyncio.timeout(LONGEST_PAUSE):
                 await self.settled()
         except TimeoutError:
-            log.error("Postgres is away: writes are parked", extra={"count": len(self._waiting)})
-            for write in self._waiting:
-                self._park(write, "Postgres was away at the stop")
+            log.error("Postgres is away: writes are parked", extra={"count": self.waiting})
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for write in self._waiting:
+            self._park(write, "Postgres was away at the stop")
         self.pool.terminate() if error else await self.pool.close()
 
     def write(self, statement: str, /, **values: Any) -> None:
@@ -175,14 +193,16 @@ class Ledger(Store):
             self._wanted.clear()
             try:
                 await self._flush(batch)
-            except _AWAY as error:
+            except asyncio.CancelledError:
+                self._put_back(batch)
+                raise
+            except Exception as error:  # whatever it is: the outbox lives on, and nothing is lost
                 self._put_back(batch)
                 log.warning(
-                    "Postgres is away: writes wait", extra={"waiting": len(self._waiting), "why": repr(error)}
+                    "writes wait",
+                    exc_info=not _is_away(error),
+                    extra={"waiting": self.waiting, "why": repr(error)},
                 )
-            except Exception:  # whatever it is: the outbox lives on, and nothing is lost
-                self._put_back(batch)
-                log.exception("the outbox failed and tries again", extra={"waiting": len(self._waiting)})
             else:
                 self._pause = 0.0
             if not self._waiting:
@@ -198,9 +218,9 @@ class Ledger(Store):
             async with self.pool.acquire() as connection, connection.transaction():
                 for statement, rows in _grouped(batch):
                     await self._statements.run_many(connection, statement, rows)
-        except _AWAY:
-            raise
-        except (asyncpg.PostgresError, ValueError, KeyError, TypeError) as error:
+        except Exception as error:
+            if _is_away(error):
+                raise
             log.error("a batch is refused; its writes are tried one by one", extra={"why": repr(error)})
             await self._one_by_one(batch)
 
@@ -209,9 +229,9 @@ class Ledger(Store):
             for values in rows:
                 try:
                     await self._statements.run_many(self.pool, statement, [values])
-                except _AWAY:
-                    raise
                 except Exception as error:
+                    if _is_away(error):
+                        raise
                     log.exception("a write is refused and parked", extra={"statement": statement})
                     self._park((statement, values), repr(error))
 

@@ -56,7 +56,7 @@ async def test_a_resident_is_greeted_chooses_waits_talks_and_has_a_ticket(
     assert moments == sorted(moments)
     kinds = [kind for kind in await house.kinds(row["id"]) if kind not in {"identified", "queue_place"}]
     assert kinds == [
-        "arrived", "picked_up", "prompt", "prompt", "prompt", "key", "went", "went", "prompt", "went",
+        "arrived", "picked_up", "prompt", "prompt", "prompt", "key", "went", "went", "prompt",
         "queued", "rang", "answered", "hung_up", "ended",
     ]  # fmt: skip
     assert await house.promises(number) == []
