@@ -171,7 +171,7 @@ async def test_the_directory_is_asked_who_calls_while_the_greeting_plays(desk: D
     assert (question["phone"], question["line"]) == (CALLER, DIALLED)
 
 
-@pytest.mark.parametrize("failure", [OSError("Postgres is away"), TimeoutError()])
+@pytest.mark.parametrize("failure", [LedgerAway("Postgres does not answer"), TimeoutError()])
 async def test_a_directory_that_is_away_does_not_hold_the_call_up(
     desk: Desk, failure: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
