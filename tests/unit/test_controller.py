@@ -18,7 +18,7 @@ from ivr.__main__ import main
 from ivr.app import Controller
 from ivr.asterisk.agi import AgiServer
 from ivr.call import Kind
-from ivr.errors import Disconnected, MissingPart, PeerError
+from ivr.errors import Disconnected, LedgerAway, MissingPart, PeerError
 from ivr.settings import HERE, Settings
 from ivr.speech.sound import Sound
 from tests.fakes import FakeStore
