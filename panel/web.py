@@ -194,13 +194,13 @@ PAGE = """<!doctype html>
   code { background: #8882; padding: .1em .3em; border-radius: .2em }
 </style>
 <h1>Дозвон</h1>
-<p>Линия аварийно-диспетчерской службы работает. Никто из позвонивших не останется неуслышанным.</p>
+<p>Никто из позвонивших не останется неуслышанным.</p>
 <dl id="health"></dl>
 <p>Заявки: <code>dozvon ticket list</code> или <code>GET /api/tickets</code> с токеном администратора.</p>
 <script>
-  const words = { well: "Всё в порядке", calls: "Сейчас звонков", ami: "Связь с Asterisk",
+  const words = { well: "Линия работает", calls: "Сейчас звонков", ami: "Связь с Asterisk",
                   waiting: "Ждут записи в журнал", dialplan: "Правила" };
-  const told = { true: "да", false: "нет" };
+  const told = { true: "да", false: "нет", ok: "последняя правка в силе" };
   async function look() {
     const health = await (await fetch("/health")).json();
     const list = document.getElementById("health");
