@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.supervisor import ROTATE_AT, Part, Pauses, Supervisor, hold, open_log, tied
+from appliance.supervisor import MOST_FILES, ROTATE_AT, Part, Pauses, Supervisor, hold, open_log, tied
 from ivr.errors import MissingPart, Refused
 
 
@@ -98,6 +99,17 @@ async def test_parts_start_in_order_each_ready_before_the_next(
     second = shell(f"test -e {tmp_path}/ready && touch {tmp_path}/in-order; exec sleep 600", "second")
     await supervise(first, second).start()
     await until((tmp_path / "in-order").exists, "the second part, started after the first was ready")
+
+
+async def test_a_part_may_open_as_many_files_as_the_machine_allows(
+    supervise: Callable[..., Supervisor], tmp_path: Path
+) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    supervisor = supervise(shell("ulimit -n; sleep 600"))
+    await supervisor.start()
+    told = tmp_path / "log" / "shell.log"
+    await until(lambda: told.exists() and bool(told.read_text().strip()), "the limit")
+    assert int(told.read_text()) == min(hard, MOST_FILES) > 1024
 
 
 async def test_a_killed_part_is_started_again_and_the_log_says_so(
