@@ -133,7 +133,8 @@ def _voiced(block: Stereo) -> npt.NDArray[np.float64]:
     """Seconds with a voice, per channel; whole frames are counted."""
     whole = len(block) // FRAME * FRAME
     frames = block[:whole].reshape(-1, FRAME, 2).astype(np.float32) / 32768
-    loud: npt.NDArray[np.bool_] = np.mean(frames**2, axis=1) > 10 ** (VOICED / 10)
+    power = np.einsum("fsc,fsc->fc", frames, frames) / FRAME
+    loud: npt.NDArray[np.bool_] = power > 10 ** (VOICED / 10)
     seconds: npt.NDArray[np.float64] = np.count_nonzero(loud, axis=0) * (FRAME / RATE)
     return seconds
 

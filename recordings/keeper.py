@@ -16,8 +16,9 @@ log = logging.getLogger(__name__)
 SETTLED = timedelta(seconds=1)
 """Asterisk has let go of a file it has not touched for so long after the call's end."""
 LOST_AFTER = timedelta(minutes=5)
-AT_ONCE = 20
-"""Recordings taken in at one look: the rest waits for the next one."""
+LOOKED_AT = 500
+AT_ONCE = 60
+"""Recordings taken in at one look; the rest waits for the next one."""
 
 
 class Audio(Protocol):
@@ -40,7 +41,9 @@ async def look(store: Store, take_in: TakeIn, spool: Path, kept: Path, now: date
     """Take in what has settled; returns how many. Runs again and again; each recording is attached once."""
     await _sweep(store, spool, now)
     taken = 0
-    for row in await store.all("recordings.capturing", most=AT_ONCE):
+    for row in await store.all("recordings.capturing", most=LOOKED_AT):
+        if taken == AT_ONCE:
+            break
         raw = spool / f"{row['call_id']}.raw"
         if not raw.exists():
             if now - row["ended_at"] > LOST_AFTER:
