@@ -102,7 +102,7 @@ def test_a_blind_transfer_names_who_gave_and_who_took() -> None:
 def test_who_has_left_the_bridge_before_it_is_told_is_transferred_all_the_same() -> None:
     whom = f'"transferee_channel_uniqueid": "{stories.CALL}"'
     story = f"""{stories.TALKS}
-    30.00 BLINDTRANSFER 101      1 0 {{"extension": "102", "transferee_channel_uniqueid": "{stories.CALL}"}}
+    30.00 BRIDGE_EXIT   resident 0 0 {{"bridge_id": "one"}}
     30.00 BLINDTRANSFER 101      1 0 {{"extension": "102", "bridge_id": "one", {whom}}}
     """
     assert the(Kind.TRANSFERRED, story).detail == {"how": "blind", "to": "102"}
