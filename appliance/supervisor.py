@@ -33,7 +33,7 @@ ROTATE_AT = 10_000_000
 """Bytes. A log larger than this when its part starts is put aside as `NAME.log.1`."""
 LOOK_EVERY = 0.05
 """Seconds between two looks whether a starting part is ready."""
-ALIVE_EVERY = 5.0
+ALIVE_EVERY = 3.0
 SILENT_LOOKS = 3
 MOST_FILES = 65_536
 

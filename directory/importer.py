@@ -139,7 +139,7 @@ def _read(
         made = record(row.line, row.cells, of, reading)
         if isinstance(made, tuple):
             bad += made
-        elif twins := _twins(made, of, seen):
+        elif twins := _twins(made, of, seen) or _taken_lines(made, of, reading):
             bad += twins
         else:
             good.append(made)
@@ -161,6 +161,21 @@ def _twins(made: Record, of: Columns, seen: dict[tuple[str, str], int]) -> list[
     if not problems:
         seen.update(dict.fromkeys(claims, made.line))
     return problems
+
+
+def _taken_lines(made: Record, of: Columns, reading: Reading) -> list[Problem]:
+    """A line that rings for another company is not taken from it by a row: its callers would be greeted wrongly."""
+    if not isinstance(made, CompanyRow):
+        return []
+    return [
+        Problem(
+            made.line,
+            of.headings["lines"],
+            f"{number!r} is another company's line; take it from that one first",
+        )
+        for number in made.lines
+        if reading.companies.get(number, None) not in {None, reading.companies.get(made.code)}
+    ]
 
 
 async def _take(records: Sequence[Record], store: Store, report: Report) -> list[Problem]:

@@ -129,15 +129,10 @@ async def _serve(_: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _check(_: argparse.Namespace, settings: Settings) -> int:
+    law = limits.read()
     read = rules.read(settings.dialplan)
     phrases = Phrasebook.read(settings.dialplan / "phrases" / f"{settings.language}.toml")
-    law = limits.read()
-    problems = phrases.unknown(sorted(read.prompts()))
-    problems += [
-        f"queues.toml: {way.name}.category = {way.category!r}: no such category in tickets/limits.toml"
-        for way in read.ways.values()
-        if way.category not in law.categories
-    ]
+    problems = [*phrases.unknown(sorted(read.prompts())), *rules.unknown_categories(read, law.categories)]
     for problem in problems:
         print(problem, file=sys.stderr)
     if not problems:
@@ -276,6 +271,9 @@ def _cell(value: object, settings: Settings, name: str) -> str:
 
 @asynccontextmanager
 async def _ledger(settings: Settings) -> AsyncIterator[Ledger]:
+    if settings.database_url is None and not (settings.home / "secrets.json").exists():
+        where = settings.home.resolve()
+        raise DozvonError(f"no hotline in {where}: go to its folder, or set DOZVON_HOME; make run starts one")
     settings = completed(settings)
     assert settings.database_url is not None
     async with Ledger(settings.database_url, settings.home / "parked.jsonl") as ledger:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -30,7 +31,7 @@ from ivr.asterisk.manager import Ami
 from ivr.call import Call, Kind, why_left_queue
 from ivr.dialplan.keeper import Keeper
 from ivr.dialplan.reception import Place, ToQueue, ToVoicemail, reception, unanswered
-from ivr.errors import DozvonError, LedgerAway, PeerError
+from ivr.errors import DialplanError, DozvonError, LedgerAway, PeerError
 from ivr.ledger import Ledger
 from ivr.narrator import Narrator
 from ivr.settings import Settings
@@ -44,6 +45,7 @@ from tickets import limits
 log = logging.getLogger(__name__)
 
 LOOKUP_WITHIN = 3.0
+STANDSTILL = 30.0
 SETTLE = 0.5
 """Seconds that changes of the directory gather: an import is many statements."""
 
@@ -77,7 +79,7 @@ class Controller:
         self.book = Book()
         self.limits = limits.read()
         self.layout = conf.Layout.read(settings.asterisk_layout) if settings.asterisk_layout else None
-        self.keeper = Keeper(settings.dialplan)
+        self.keeper = Keeper(settings.dialplan, settings.home / "dialplan.good", self.limits.categories)
         recorded = settings.recorded or settings.home / "recorded"
         self.narrator = Narrator(settings, PromptShelf(settings.prompts_folder, recorded, voice))
         read = partial(to_e164, region=settings.region, area_code=settings.area_code)
@@ -87,11 +89,15 @@ class Controller:
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._soon: set[str] = set()
+        self._reload_owed = False
 
     # a call
 
     async def converse(self, session: Session) -> None:
         """One AGI session: a conversation, then where the call goes."""
+        if session.script != "incoming" and session.channel not in self.switchboard.calls:
+            # We have just come back and do not know it yet: the static route carries it on.
+            raise PeerError("a call in the middle of which stock is still being taken")
         call = self.switchboard.open(
             session.channel, now(), session.env.get("agi_callerid"), session.env.get("agi_extension")
         )
@@ -102,7 +108,8 @@ class Controller:
                 zone = self.switchboard.zone_of(call)
                 place = await reception(line, self.keeper.rules, zone, now)
             case "unanswered":
-                place = await unanswered(line, why_left_queue(session.argument))
+                why = why_left_queue(session.argument)
+                place = await unanswered(line, why, number_known=call.caller is not None)
             case script:
                 raise PeerError(f"no conversation is called {script[:40]!r}")
         await self._send(line, place, company)
@@ -145,7 +152,8 @@ class Controller:
     async def _do_soon(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         await asyncio.sleep(SETTLE)
         self._soon.discard(name)
-        await _tick(work)
+        if not await _tick(work):
+            self.soon(name, work)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
@@ -157,7 +165,16 @@ class Controller:
     async def prepare(self) -> None:
         """Read the directory and have every prompt ready."""
         await self.book.read(self.ledger)
-        await self.narrator.prepare(self.book.companies, self.keeper.rules)
+        try:
+            await self._narrate()
+        except DialplanError as error:
+            self.keeper.fall_back(error)
+            await self._narrate()
+        if self.keeper.refused is None:
+            self.keeper.keep()
+
+    async def _narrate(self) -> None:
+        await self.narrator.prepare(self.book.companies, self.keeper.rules, self.keeper.source)
 
     async def write_conf(self) -> bool:
         """Asterisk's files from the directory, where the layout says; True when anything has changed."""
@@ -169,10 +186,13 @@ class Controller:
 
     async def take_up_directory(self, ami: Ami) -> None:
         """Somebody changed companies, lines or dispatchers: greet, ring and let in accordingly from now on."""
-        await self.prepare()
-        if await self.write_conf():
+        await self.book.read(self.ledger)
+        self._reload_owed |= await self.write_conf()
+        if self._reload_owed:
             await ami.ask("Reload", Module="res_pjsip.so")
             await ami.ask("QueueReload", Members="yes", Parameters="yes")
+            self._reload_owed = False
+        await self._narrate()
         log.info("the directory is taken up", extra={"companies": len(self.book.companies)})
 
     async def look_at_dialplan(self) -> None:
@@ -182,16 +202,25 @@ class Controller:
             return
         new, self.keeper.rules = self.keeper.rules, old
         try:
-            await self.narrator.prepare(self.book.companies, new)
+            await self.narrator.prepare(self.book.companies, new, self.keeper.folder)
         except DozvonError as error:
             log.error("the edit of the dialplan is refused, the old rules stay: %s", error)
             self.keeper.refused = error
         else:
             self.keeper.rules = new
+            self.keeper.keep()
             log.info("the edit of the dialplan is in force")
 
     async def take_in_recordings(self) -> None:
-        await keeper.look(self.ledger, audio.take_in, self.settings.spool, self.settings.recordings, now())
+        settings = self.settings
+        await keeper.look(
+            self.ledger,
+            audio.take_in,
+            settings.spool,
+            settings.recordings,
+            now(),
+            asterisk=settings.asterisk_name,
+        )
 
     async def aclose(self) -> None:
         for task in self._tasks:
@@ -212,6 +241,7 @@ async def controller(settings: Settings, voice: Voice | None) -> AsyncIterator[C
         await it.prepare()
         cel_file = it.layout.cel_file if it.layout else None
         follower = Follower(settings, it.switchboard, ledger, cel_file, now)
+        await follower.remember()
         await stack.enter_async_context(follower.ami)
         ledger.listen("directory", lambda: it.soon("directory", partial(it.take_up_directory, follower.ami)))
         await stack.enter_async_context(AgiServer(it.converse, settings.agi_host, settings.agi_port))
@@ -255,6 +285,7 @@ async def _ticks(it: Controller, follower: Follower) -> AsyncIterator[None]:
         follower.ami.probe: 5,
         follower.sweep: 30,
         lambda: it.switchboard.sweep(now()): 30,
+        _show_life: 1,
     }
     for work, seconds in every.items():
         scheduler.add_job(partial(_tick, work), "interval", seconds=seconds)
@@ -263,18 +294,26 @@ async def _ticks(it: Controller, follower: Follower) -> AsyncIterator[None]:
         yield
     finally:
         scheduler.shutdown(wait=False)
+        faulthandler.cancel_dump_traceback_later()
 
 
-async def _tick(work: Callable[[], Any]) -> None:
-    """One tick; what goes wrong is said and tried again with the next one."""
+def _show_life() -> None:
+    """A controller that stands still ends itself, saying where: callers then get the static route, not silence."""
+    faulthandler.dump_traceback_later(STANDSTILL, exit=True)
+
+
+async def _tick(work: Callable[[], Any]) -> bool:
+    """One tick; what goes wrong is said and tried again with the next one. False when it went wrong."""
     try:
         done = work()
         if asyncio.iscoroutine(done):
             await done
+        return True
     except (DozvonError, OSError, TimeoutError) as error:
         log.warning("a tick failed and comes again", extra={"work": str(work), "why": str(error)})
     except Exception:
         log.exception("a tick failed and comes again", extra={"work": str(work)})
+    return False
 
 
 async def serve(settings: Settings, voice: Voice | None, stop: asyncio.Event) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -31,16 +32,24 @@ class Narrator:
     def __init__(self, settings: Settings, shelf: PromptShelf) -> None:
         self._settings, self._shelf = settings, shelf
         self._stems: dict[int, Mapping[str, Path]] = {}
+        self._alone = asyncio.Lock()
 
     def of(self, company: Company | None) -> Mapping[str, Path]:
         """The company's prompts by name, as Asterisk plays them (without extension)."""
         return self._stems.get(company.id if company else 0) or self._stems[NOBODY.id]
 
-    async def prepare(self, companies: Iterable[Company], rules: Rules) -> None:
-        """Render what is missing, with a progress bar; raises DialplanError or MissingPart and keeps the old."""
-        book = Phrasebook.read(self._settings.dialplan / "phrases" / f"{self._settings.language}.toml")
-        texts = {company.id: _texts(book, company, rules) for company in (*companies, NOBODY)}
-        codes = {company.id: company.code for company in (*companies, NOBODY)}
+    async def prepare(self, companies: Iterable[Company], rules: Rules, dialplan: Path) -> None:
+        """Render what is missing, with a progress bar; raises DialplanError or MissingPart and keeps the old.
+
+        One at a time. Prompts that are no longer named stay: a call may be about to say one.
+        """
+        async with self._alone:
+            await self._prepare([*companies, NOBODY], rules, dialplan)
+
+    async def _prepare(self, companies: list[Company], rules: Rules, dialplan: Path) -> None:
+        book = Phrasebook.read(dialplan / "phrases" / f"{self._settings.language}.toml")
+        texts = {company.id: _texts(book, company, rules) for company in companies}
+        codes = {company.id: company.code for company in companies}
         stems: dict[int, Mapping[str, Path]] = {}
         with tqdm(
             total=sum(map(len, texts.values())), desc="prompts", unit="", leave=False, disable=None
@@ -49,9 +58,9 @@ class Narrator:
                 stems[company] = await self._shelf.prepare_all(
                     codes[company], wanted, lambda *_: bar.update()
                 )
-        self._stems = stems
         for name in STATIC:
             await self._shelf.publish(name, stems[NOBODY.id][name], self._settings.static_folder)
+        self._stems = {company: {**self._stems.get(company, {}), **new} for company, new in stems.items()}
 
 
 def _texts(book: Phrasebook, company: Company, rules: Rules) -> dict[str, str]:

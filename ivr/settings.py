@@ -59,6 +59,20 @@ def _login(text: str) -> Login:
     return Login(*match.groups())
 
 
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]{1,20}", text):
+        raise ValueError(
+            "small Latin letters and digits, at most 20: it is the first part of every call's id"
+        )
+    return text
+
+
+def _secret(text: str) -> str:
+    if not re.fullmatch(r"[!-~]{8,128}", text) or set(text) & set(';\\"'):
+        raise ValueError("8 to 128 printable characters without space, semicolon, backslash and double quote")
+    return text
+
+
 def _database(text: str) -> str:
     if urlsplit(text).scheme not in {"postgres", "postgresql"}:
         raise ValueError("a database address starts with postgresql://")
@@ -83,8 +97,8 @@ def _one_of(*words: str) -> Callable[[str], str]:
 
 def _seconds(text: str) -> float:
     number = float(text)
-    if not 0 < number < 86_400:
-        raise ValueError("seconds, more than 0 and less than a day")
+    if not 1 <= number < 86_400:
+        raise ValueError("seconds, at least 1 and less than a day")
     return number
 
 
@@ -107,13 +121,13 @@ class Settings:
     """Where the appliance's own Postgres listens, on loopback."""
     asterisk: str = _setting(_one_of("embedded", "external"), "embedded")
     """`embedded`: the appliance unpacks and runs Asterisk; `external`: somebody else does."""
-    asterisk_name: str = _setting(str, "dozvon")
+    asterisk_name: str = _setting(_name, "dozvon")
     """Asterisk's `systemname`: the first part of every call's id, so that several can share a ledger."""
 
     ami_host: str = _setting(str, "127.0.0.1")
     ami_port: int = _setting(_port, 5038)
     ami_user: str = _setting(str, "dozvon")
-    ami_secret: str | None = _setting(str, shown=False)
+    ami_secret: str | None = _setting(_secret, shown=False)
     agi_host: str = _setting(_address, "127.0.0.1")
     """The address the FastAGI door listens on."""
     agi_port: int = _setting(_port, 4573)
@@ -122,7 +136,7 @@ class Settings:
     asterisk_layout: Path | None = _setting(Path)
     """TOML with Asterisk's folders (`ivr.asterisk.conf.Layout`), when the controller writes its config and may
     read its call log. The appliance makes its own."""
-    test_resident: str | None = _setting(str, shown=False)
+    test_resident: str | None = _setting(_secret, shown=False)
     """Password of the SIP account `resident`, a trunk that logs in and may show any caller id: for trying out."""
 
     sip_host: str = _setting(_address, "127.0.0.1")

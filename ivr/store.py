@@ -14,7 +14,7 @@ Row = Mapping[str, Any]
 
 
 class Store(Protocol):
-    """Named SQL. Errors of the database come through as they are."""
+    """Named SQL. LedgerAway when the database does not answer; its refusals come as they are."""
 
     async def one(self, statement: str, /, **values: Any) -> Row | None:
         """The first row, or None."""

@@ -93,6 +93,14 @@ class Switchboard:
             "calls_lately": caller.calls_lately,
         }
         self.take(Fact(call.id, at, Kind.IDENTIFIED, "identified", None, detail))
+        if call.answered_at is not None:
+            self.outbox.write(
+                "tickets.place",
+                call=call.id,
+                house_id=call.house_id,
+                flat=call.flat,
+                resident_id=call.resident_id,
+            )
 
     def take(self, fact: Fact) -> None:
         """Take in a fact: fold it, remember it, and do what it asks for."""

@@ -1,6 +1,6 @@
 """The panel's web side: for now the JSON API of tickets, and a page that says the hotline is up.
 
-Every route has a role; the administrator's is a bearer token (DOZVON_PANEL_TOKEN). Bodies are bounded.
+Every route of the API asks for the administrator's bearer token (DOZVON_PANEL_TOKEN). Bodies are bounded.
 """
 
 from __future__ import annotations

@@ -58,11 +58,12 @@ def take_in(raw: Path, wav: Path) -> Audio:
 
     The WAV appears whole under its name or not at all; the raw file stays. Odd bytes at its end are dropped.
     """
-    wav.parent.mkdir(parents=True, exist_ok=True)
+    wav.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     samples = min(raw.stat().st_size // 4, LONGEST)
     voiced = np.zeros(2)
     digest = hashlib.sha256()
     part = wav.with_name(wav.name + ".part")
+    part.touch(mode=0o600)  # voices are for those who may hear them
     with raw.open("rb") as source, part.open("wb") as out:
         _write(out, digest, _header(samples))
         for block in _blocks(source, samples):

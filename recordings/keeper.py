@@ -37,11 +37,16 @@ class Audio(Protocol):
 TakeIn = Callable[[Path, Path], Audio]
 
 
-async def look(store: Store, take_in: TakeIn, spool: Path, kept: Path, now: datetime) -> int:
-    """Take in what has settled; returns how many. Runs again and again; each recording is attached once."""
+async def look(
+    store: Store, take_in: TakeIn, spool: Path, kept: Path, now: datetime, *, asterisk: str
+) -> int:
+    """Take in what this Asterisk has let go of; returns how many.
+
+    Runs again and again; each recording is attached once.
+    """
     await _sweep(store, spool, now)
     taken = 0
-    for row in await store.all("recordings.capturing", most=LOOKED_AT):
+    for row in await store.all("recordings.capturing", asterisk=asterisk, most=LOOKED_AT):
         if taken == AT_ONCE:
             break
         raw = spool / f"{row['call_id']}.raw"

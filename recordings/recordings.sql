@@ -16,7 +16,7 @@ UPDATE recordings SET status = 'lost', why = :why WHERE call_id = :call AND stat
 -- Recordings whose call has ended: what the taker-in looks for.
 SELECT recordings.call_id, calls.ended_at
 FROM recordings JOIN calls ON calls.id = recordings.call_id
-WHERE recordings.status = 'capturing' AND calls.ended_at IS NOT NULL
+WHERE recordings.status = 'capturing' AND calls.ended_at IS NOT NULL AND calls.id LIKE :asterisk || '-%'
 ORDER BY calls.ended_at LIMIT :most;
 
 -- name: attached

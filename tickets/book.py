@@ -112,7 +112,11 @@ async def complete(
         zone = ZoneInfo(str((house or ticket.row)["zone"] or "UTC"))
         for clock in limits.start(category, ticket.row["registered_at"], zone, damage_at):
             await one.run("tickets.set_clock", number=number, **asdict(clock))
-        changed = {"category": category, **{k: str(v) for k, v in more.items() if v is not None}}
+        changed = {
+            "content": content.strip(),
+            "category": category,
+            **{k: str(v) for k, v in more.items() if v is not None},
+        }
         await one.run("tickets.remember", number=number, at=now, who=who, what="completed", detail=changed)
     return await show(store, number)
 
@@ -145,7 +149,14 @@ async def close(store: Store, number: int, who: str, now: datetime, result: str)
             "tickets.close", number=number, closed_at=now, result=result.strip(), legal=list(MOVES["close"])
         )
         _moved(moved, "close", ticket)
-        await one.run("tickets.remember", number=number, at=now, who=who, what="closed", detail={})
+        await one.run(
+            "tickets.remember",
+            number=number,
+            at=now,
+            who=who,
+            what="closed",
+            detail={"result": result.strip()},
+        )
     return await show(store, number)
 
 

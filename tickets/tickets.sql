@@ -16,6 +16,13 @@ INSERT INTO ticket_history (ticket, at, who, what, detail)
 SELECT number, registered_at, coalesce(dispatcher, 'line'), 'opened', jsonb_build_object('category', category)
 FROM ticket;
 
+-- name: place*!
+-- Who called became known after the draft was opened.
+UPDATE tickets SET
+    house_id = coalesce(house_id, :house_id::bigint), flat = coalesce(flat, :flat),
+    resident_id = coalesce(resident_id, :resident_id::bigint)
+WHERE call_id = :call AND status = 'draft';
+
 -- name: show^
 SELECT tickets.*, companies.name AS company, companies.time_zone, houses.address,
        recordings.status AS recording, recordings.seconds AS recorded_s, recordings.sha256 AS recording_sha256,

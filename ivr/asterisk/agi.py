@@ -160,7 +160,7 @@ class AgiServer:
         finally:
             self._sessions.discard(task)
             writer.close()
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
 

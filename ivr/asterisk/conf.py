@@ -94,7 +94,7 @@ def render(
 ) -> dict[str, str]:
     """Every file by its path under the etc folder."""
     assert settings.ami_secret is not None
-    everywhere = settings.ami_host != "127.0.0.1"
+    everywhere = settings.ami_host not in {"127.0.0.1", "::1", "localhost"}
     values = {
         "etc": layout.etc,
         "state": layout.state,
@@ -154,7 +154,8 @@ def _queues(companies: list[Company], dispatchers: list[Dispatcher]) -> dict[str
         members = [
             f'member => PJSIP/{d.extension},0,"{_plain(d.name)}",PJSIP/{d.extension}'
             for d in dispatchers
-            if any(d.may_serve(company.id) for company in served)
+            # The static route waits in the default queue, whoever was dialled: it is never without people.
+            if any(d.may_serve(company.id) for company in served) or not served
         ]
         files[f"queues.d/{queue}.conf"] = fill("queue.conf", {"queue": queue, "members": "\n".join(members)})
     return files

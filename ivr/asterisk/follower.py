@@ -49,6 +49,8 @@ class Follower:
         self._cel_file = cel_file
         self._calls = CallLog()
         self._held_back: list[Event] | None = []
+        self._known_until: datetime | None = None
+        """Nothing before it is missing; None: everything may be."""
         self._missing: set[str] = set()
         self.took_stock = asyncio.Event()
         """Set once everything that happened before now is known."""
@@ -86,13 +88,26 @@ class Follower:
 
     def _lost_link(self) -> None:
         self._held_back = []
+        if self.took_stock.is_set():
+            self._known_until = self._now()
         self.took_stock.clear()
+
+    async def remember(self) -> None:
+        """What the ledger knows, asked before new calls can be written to it: from there on the log is read.
+
+        Raises LedgerAway.
+        """
+        known = await self._resume_known()
+        last = await self._store.one("calls.last_heard", asterisk=self._name)
+        if last is not None:
+            known.append(last["at"])
+        self._known_until = min(known, default=None)
 
     async def _take_stock(self) -> None:
         """What happened while nobody listened? Tried until it is known; live events wait meanwhile."""
         while True:
             try:
-                read = await self._stock()
+                read, gone = await self._stock()
                 break
             except (PeerError, LedgerAway, OSError) as error:
                 log.warning("stock could not be taken, trying again", extra={"why": str(error)})
@@ -104,21 +119,23 @@ class Follower:
         held_back, self._held_back = self._held_back or [], None
         for event in _unread(held_back, read):
             self._heard(event)
+        last_seen = {row.linkedid: row.at for row in read}
+        for call in gone:
+            if call.ended_at is None:  # or it ended while stock was taken
+                self._switchboard.take(lost(call, last_seen.get(call.id, call.arrived_at)))
         self.took_stock.set()
         log.info("stock taken", extra={"calls": len(self._switchboard.going_on())})
 
-    async def _stock(self) -> list[Row]:
-        """Returns what was read in the log."""
-        since = await self._resume_known()
+    async def _stock(self) -> tuple[list[Row], list[Call]]:
+        """Follows the log since the last known moment; returns what was read, and the calls without a channel."""
+        moments = [call.arrived_at for call in self._switchboard.going_on()]
+        moments += [self._known_until] if self._known_until else []
+        since = min(moments) - MARGIN if moments and self._known_until else datetime.fromtimestamp(0, UTC)
         self._calls = CallLog()
-        last_seen: dict[str, datetime] = {}
         read = await asyncio.to_thread(self._log_since, since)
         for row in read:
-            last_seen[row.linkedid] = row.at
             self._follow(row)
-        for call in await self._gone():
-            self._switchboard.take(lost(call, last_seen.get(call.id, call.arrived_at)))
-        return read
+        return read, await self._gone()
 
     async def sweep(self) -> None:
         """Close calls whose channel has been gone for two looks though nobody told their end."""
@@ -141,8 +158,8 @@ class Follower:
             if call.id not in alive and call.ended_at is None and call.id.startswith(f"{self._name}-")
         ]
 
-    async def _resume_known(self) -> datetime:
-        """Take up what the ledger knows as going on; returns from which moment the log is to be read."""
+    async def _resume_known(self) -> list[datetime]:
+        """Take up what the ledger knows as going on; returns when those calls arrived."""
         rows = await self._store.all("calls.going_on", asterisk=self._name)
         facts = await self._store.all("calls.facts", calls=[row["id"] for row in rows])
         for row in rows:
@@ -154,12 +171,7 @@ class Follower:
                     if f["call_id"] == call.id
                 ]
                 self._switchboard.resume(call, mine)
-        known = [row["arrived_at"] for row in rows]
-        known += [call.arrived_at for call in self._switchboard.going_on()]
-        last = await self._store.one("calls.last_heard", asterisk=self._name)
-        if last and last["at"]:
-            known.append(last["at"])
-        return min(known) - MARGIN if known else datetime.fromtimestamp(0, UTC)
+        return [row["arrived_at"] for row in rows]
 
     def _log_since(self, since: datetime) -> list[Row]:
         if self._cel_file is None or not self._cel_file.exists():

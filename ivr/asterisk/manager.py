@@ -1,9 +1,9 @@
 """The AMI door: Asterisk's manager interface through panoramisk, fenced.
 
-panoramisk keeps the link (login, ping, reconnect). Added here: an action pending when the link drops is
-answered with Disconnected instead of hanging for ever; a message without end is cut off instead of filling
-the memory; characters split between two packets stay whole; and each new link is announced, so that its
-owner can take stock of what happened while there was none.
+panoramisk keeps the link (login, reconnect). Added here: every action is bounded in time, so that one
+pending when the link drops ends with Disconnected instead of hanging for ever; a message without end is cut
+off instead of filling the memory; characters split between two packets stay whole; and each new link is
+announced, so that its owner can take stock of what happened while there was none.
 """
 
 from __future__ import annotations

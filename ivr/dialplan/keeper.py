@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from ivr.dialplan import rules
@@ -14,12 +16,20 @@ log = logging.getLogger(__name__)
 class Keeper:
     """Holds one version of the rules; `look()` sees whether the admin has edited them."""
 
-    def __init__(self, folder: Path) -> None:
-        """Raises DialplanError: the first version must be good."""
-        self.folder = folder
-        self._seen = self._stamps()
-        self.rules = rules.read(folder)
+    def __init__(self, folder: Path, good: Path | None = None, categories: Collection[str] = ()) -> None:
+        """`good` is where a copy of the last good version lies: a start falls back on it.
+
+        Raises DialplanError when neither can be read.
+        """
+        self.folder, self._good, self._categories = folder, good, categories
+        self.source = folder
+        """The folder that is in force."""
         self.refused: DozvonError | None = None
+        self._seen = self._stamps()
+        try:
+            self.rules = rules.read(folder, categories)
+        except DialplanError as error:
+            self.fall_back(error)
 
     def look(self) -> bool:
         """True when there is a new version, and it is good. Cheap: a stat a file."""
@@ -28,7 +38,7 @@ class Keeper:
             return False
         self._seen = stamps
         try:
-            self.rules = rules.read(self.folder)
+            self.rules = rules.read(self.folder, self._categories)
         except DialplanError as error:
             self.refused = error
             log.error("the edit of the dialplan is refused, the old rules stay: %s", error)
@@ -36,10 +46,31 @@ class Keeper:
         self.refused = None
         return True
 
+    def keep(self) -> None:
+        """The admin's folder is in force, phrases and all: keep a copy for a start that finds it broken."""
+        self.source = self.folder
+        if self._good is None:
+            return
+        for path in self._files():
+            if path.exists():
+                kept = self._good / path.relative_to(self.folder)
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, kept)
+
+    def fall_back(self, why: DialplanError) -> None:
+        """The last good version instead of what the folder says; raises `why` when there is none."""
+        if self._good is None or self.source == self._good or not self._good.is_dir():
+            raise why
+        self.rules = rules.read(self._good, self._categories)
+        self.source, self.refused = self._good, why
+        log.error("the dialplan is broken, the last good one is in force: %s", why)
+
     def _stamps(self) -> list[tuple[str, int, int]]:
+        return [(path.name, *_stamp(path)) for path in self._files()]
+
+    def _files(self) -> list[Path]:
         # Phrases count as well: a new wording is an edit of the dialplan.
-        files = [self.folder / name for name in rules.FILES] + sorted(self.folder.glob("phrases/*.toml"))
-        return [(f.name, *_stamp(f)) for f in files]
+        return [self.folder / name for name in rules.FILES] + sorted(self.folder.glob("phrases/*.toml"))
 
 
 def _stamp(path: Path) -> tuple[int, int]:

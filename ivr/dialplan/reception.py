@@ -46,10 +46,12 @@ async def reception(line: Line, rules: Rules, zone: ZoneInfo, now: Callable[[], 
     return await walk(line, rules, f"menu:{FIRST_MENU}", zone, now)
 
 
-async def unanswered(line: Line, why: Outcome) -> Place:
-    """The queue gave the caller back: nobody there, full, or waited too long."""
+async def unanswered(line: Line, why: Outcome, *, number_known: bool) -> Place:
+    """The queue gave the caller back: nobody there, full, or waited too long. Only what can be kept is promised."""
     await line.say("no_dispatcher" if why is Outcome.NO_DISPATCHER else "all_busy")
-    await line.say("callback_promise", "voicemail_ask")
+    if number_known:
+        await line.say("callback_promise")
+    await line.say("voicemail_ask")
     return ToVoicemail()
 
 
@@ -76,6 +78,7 @@ async def walk(line: Line, rules: Rules, start: str, zone: ZoneInfo, now: Callab
             case _:
                 await line.say("goodbye")
                 return ToHangUp()
+    line.note(Kind.WENT, category=TO_A_HUMAN.category, priority=TO_A_HUMAN.priority)
     return TO_A_HUMAN
 
 

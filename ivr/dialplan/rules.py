@@ -7,7 +7,7 @@ near miss: `menus.toml: main.keys.1 = 'queue:emergensy': no such place; did you 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -60,8 +60,11 @@ class Rules:
         return {menu.prompt for menu in self.menus.values()} | {way.prompt for way in self.ways.values()}
 
 
-def read(folder: Path) -> Rules:
-    """Read and check `menus.toml`, `queues.toml` and `hours.toml`; DialplanError names every problem."""
+def read(folder: Path, categories: Collection[str] = ()) -> Rules:
+    """Read and check `menus.toml`, `queues.toml` and `hours.toml`; DialplanError names every problem.
+
+    `categories` are those the tickets know; none: any will do.
+    """
     problems: list[str] = []
     menus, ways, hours = (_load(folder / name, problems) for name in FILES)
     all_read = not problems
@@ -71,7 +74,7 @@ def read(folder: Path) -> Rules:
         hours=_each("hours.toml", hours, _hours, problems),
     )
     if all_read:  # or every place in the missing file would be a loose end
-        problems += _loose_ends(rules)
+        problems += [*_loose_ends(rules), *unknown_categories(rules, categories)]
     if problems:
         raise DialplanError(f"the dialplan in {folder.name}/ is refused", problems)
     return rules
@@ -226,6 +229,14 @@ def _loose_ends(rules: Rules) -> Iterator[str]:
         if way.closed and way.closed not in places:
             near = did_you_mean(way.closed, places)
             yield f"queues.toml: {way.name}.closed = {way.closed!r}: no such place{near}"
+
+
+def unknown_categories(rules: Rules, known: Collection[str]) -> Iterator[str]:
+    """A line for each way whose category the tickets do not know, with the near miss."""
+    for way in rules.ways.values():
+        if known and way.category not in known:
+            near = did_you_mean(way.category, known)
+            yield f"queues.toml: {way.name}.category = {way.category!r}: no such category of tickets{near}"
 
 
 def _reaches_a_human(rules: Rules, menu: Menu, places: set[str]) -> bool:

@@ -9,7 +9,7 @@ INSERT INTO calls (
 ) ON CONFLICT (id) DO UPDATE SET
     company_id = coalesce(excluded.company_id, calls.company_id),
     caller = coalesce(excluded.caller, calls.caller),
-    dialled = coalesce(excluded.dialled, calls.dialled),
+    dialled = coalesce(calls.dialled, excluded.dialled),
     resident_id = coalesce(excluded.resident_id, calls.resident_id),
     house_id = coalesce(excluded.house_id, calls.house_id),
     flat = coalesce(excluded.flat, calls.flat),
@@ -36,8 +36,8 @@ ON CONFLICT DO NOTHING;
 SELECT * FROM calls WHERE ended_at IS NULL AND id LIKE :asterisk || '-%' ORDER BY arrived_at;
 
 -- name: last_heard^
--- Up to which moment this Asterisk's account is in the ledger.
-SELECT max(greatest(arrived_at, ended_at)) AS at FROM calls WHERE id LIKE :asterisk || '-%';
+-- When the latest call came that the ledger knows of this Asterisk.
+SELECT arrived_at AS at FROM calls WHERE id LIKE :asterisk || '-%' ORDER BY arrived_at DESC LIMIT 1;
 
 -- name: facts
 SELECT * FROM call_facts WHERE call_id = ANY(:calls::text[]) ORDER BY at, key;

@@ -33,20 +33,26 @@ LONGEST_PAUSE = 5.0
 READ_WITHIN = 5.0
 
 _FIRST = ("calls.save", "calls.note")
-_AWAY = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.OperatorInterventionError,
+_AWAY = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
+_REFUSED = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+    asyncpg.SyntaxOrAccessError,
+    asyncpg.RaiseError,
 )
+"""What no later try would change. All else (a full disk, too many connections, a deadlock) passes: writes wait."""
 
 Write = tuple[str, dict[str, Any]]
 
 
 def _is_away(error: Exception) -> bool:
-    """Postgres' fault for the moment, not the statement's: asyncpg calls a wrong value an InterfaceError, too."""
-    return isinstance(error, _AWAY) and not isinstance(error, ValueError)
+    """Not the statement's fault, but Postgres' for the moment. asyncpg calls a wrong value an InterfaceError, too."""
+    if isinstance(error, ValueError):
+        return False
+    return isinstance(error, _AWAY) or (
+        isinstance(error, asyncpg.PostgresError) and not isinstance(error, _REFUSED)
+    )
 
 
 class _Pooled(asyncpg.Connection):
@@ -61,7 +67,9 @@ class _Pooled(asyncpg.Connection):
 def _in_our_words() -> Iterator[None]:
     try:
         yield
-    except _AWAY as error:
+    except (*_AWAY, asyncpg.PostgresError) as error:
+        if not _is_away(error):
+            raise
         raise LedgerAway(f"Postgres does not answer: {error!r}") from error
 
 
@@ -169,7 +177,7 @@ class Ledger(Store):
 
     async def _listen_forever(self, channel: str, heard: Callable[[], None]) -> None:
         while True:
-            with contextlib.suppress(*_AWAY):
+            with contextlib.suppress(*_AWAY, asyncpg.PostgresError):
                 await self._listen_once(channel, heard)
             await asyncio.sleep(1)
             heard()
@@ -237,6 +245,7 @@ class Ledger(Store):
 
     def _park(self, write: Write, why: str) -> None:
         self._parked.parent.mkdir(parents=True, exist_ok=True)
+        self._parked.touch(mode=0o600)
         with self._parked.open("a", encoding="utf-8") as file:
             file.write(_json({"statement": write[0], "values": write[1], "why": why}) + "\n")
 

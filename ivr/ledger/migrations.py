@@ -14,6 +14,8 @@ from ivr.errors import DozvonError
 log = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).with_name("migrations")
+PATIENCE = 600.0
+"""Seconds: another controller may be migrating, and a large table takes its time."""
 LOCK = 0x646F7A766F6E  # "dozvon": several controllers may start at once
 
 
@@ -22,7 +24,7 @@ async def migrate(connection: Connection[Any], folder: Path = FOLDER) -> list[st
 
     Raises DozvonError when an applied migration was edited or the database is ahead of this version.
     """
-    await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
+    await connection.execute("SELECT pg_advisory_lock($1)", LOCK, timeout=PATIENCE)
     try:
         await connection.execute(
             """CREATE TABLE IF NOT EXISTS migrations (
@@ -35,7 +37,7 @@ async def migrate(connection: Connection[Any], folder: Path = FOLDER) -> list[st
         missing = [name for name in files if name not in applied]
         for name in missing:
             async with connection.transaction():
-                await connection.execute(files[name])
+                await connection.execute(files[name], timeout=PATIENCE)
                 await connection.execute(
                     "INSERT INTO migrations (name, sha256) VALUES ($1, $2)", name, _sha256(files[name])
                 )

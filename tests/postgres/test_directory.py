@@ -260,17 +260,32 @@ async def test_a_dispatcher_keeps_her_password_and_her_companies(database: Datab
     assert (await lookup.dispatchers(store))[0].serves is None
 
 
-async def test_a_companys_phrases_and_moved_line_are_taken_up(database: Database, tmp_path: Path) -> None:
+async def test_a_companys_phrases_and_another_line_are_taken_up(database: Database, tmp_path: Path) -> None:
     await take_sample(database)
     file = tmp_path / "c.csv"
     file.write_text(
-        "код;название;линии;фраза.welcome\nrechnoy;УК «Река»;1230002, 1230001;Рады вам\n", "utf-8"
+        "код;название;линии;фраза.welcome\nrechnoy;УК «Река»;1230002, 1230003;Рады вам\n", "utf-8"
     )
     await take(database, file)
     river, north = await lookup.companies(Store(Statements(), database))
-    assert (river.name, river.lines, river.phrases) == ("УК «Река»", (NORTH, RIVER), {"welcome": "Рады вам"})
+    assert (river.name, river.lines, river.phrases) == (
+        "УК «Река»",
+        (RIVER, "+74951230003"),
+        {"welcome": "Рады вам"},
+    )
     assert river.greeting
-    assert north.lines == ()
+    assert north.lines == (NORTH,)
+
+
+async def test_a_row_does_not_take_another_companys_line(database: Database, tmp_path: Path) -> None:
+    await take_sample(database)
+    file = tmp_path / "c.csv"
+    file.write_text("код;название;линии\nvostok;ООО «Восток»;1230001\n", "utf-8")
+    report = await take(database, file)
+    assert [str(problem) for problem in report.problems] == [
+        "2: линии: '+74951230001' is another company's line; take it from that one first"
+    ]
+    assert (await known(database, None)).company.code == "severnaya"
 
 
 async def test_two_rows_of_one_file_cannot_claim_one_code_or_line(database: Database, tmp_path: Path) -> None:

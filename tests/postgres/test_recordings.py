@@ -51,7 +51,7 @@ def recorded(spool: Path, call: str, at: datetime = ENDED) -> Path:
 async def look(
     ledger: Ledger, spool: Path, kept: Path, at: datetime = SETTLED, take_in: Any = audio.take_in
 ) -> int:
-    return await keeper.look(ledger, take_in, spool, kept, at)
+    return await keeper.look(ledger, take_in, spool, kept, at, asterisk="dozvon")
 
 
 async def state(ledger: Ledger, call: str) -> dict[str, Any]:

@@ -67,7 +67,11 @@ async def test_completed_it_is_registered_with_the_residents_words(ledger: Ledge
     ticket = await complete(ledger, await drafted(ledger), flat="12")
     assert (ticket.row["status"], ticket.row["content"], ticket.row["flat"]) == ("registered", CONTENT, "12")
     assert ticket.history[-1]["what"] == "completed"
-    assert ticket.history[-1]["detail"] == {"category": "emergency", "flat": "12"}
+    assert ticket.history[-1]["detail"] == {
+        "content": CONTENT,
+        "category": "emergency",
+        "flat": "12",
+    }
 
 
 async def test_another_category_sets_the_clocks_anew_from_the_registration(ledger: Ledger) -> None:
@@ -135,6 +139,12 @@ async def test_a_draft_that_was_nothing_is_completed_and_closed(ledger: Ledger) 
     number = await drafted(ledger)
     await complete(ledger, number, content="Ошиблись номером", category="other")
     assert (await book.close(ledger, number, ANNA, LATER, "Заявки нет")).row["status"] == "closed"
+
+
+async def test_a_draft_is_closed_without_being_completed(ledger: Ledger) -> None:
+    ticket = await book.close(ledger, await drafted(ledger), ANNA, LATER, "Ошиблись номером")
+    assert ticket.row["status"] == "closed"
+    assert ticket.history[-1]["detail"] == {"result": "Ошиблись номером"}
 
 
 async def test_of_two_who_close_at_once_one_is_refused(ledger: Ledger) -> None:

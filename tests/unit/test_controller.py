@@ -147,9 +147,17 @@ async def test_who_dials_nobody_s_line_is_greeted_and_answered_all_the_same(desk
 async def test_whom_the_queue_gives_back_is_told_why_and_asked_for_a_message(
     desk: Desk, status: str, prompt: str
 ) -> None:
+    await desk.asterisk.calls()
+    desk.asterisk.commands.clear()
     await desk.asterisk.calls("unanswered", status)
     assert of_prompt(desk, prompt) in desk.asterisk.commands[0]
     assert desk.asterisk.left == 'EXEC "MSet" "PLACE=voicemail"'
+
+
+async def test_a_call_the_controller_does_not_know_yet_is_left_to_the_static_route(desk: Desk) -> None:
+    await desk.asterisk.calls("unanswered", "TIMEOUT")
+    assert not desk.asterisk.commands
+    assert not desk.store.of("calls.save")
 
 
 async def test_a_caller_who_hangs_up_is_no_error(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
@@ -160,6 +168,8 @@ async def test_a_caller_who_hangs_up_is_no_error(desk: Desk, caplog: pytest.LogC
 
 
 async def test_a_conversation_nobody_knows_is_refused(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    await desk.asterisk.calls()
+    desk.asterisk.commands.clear()
     await desk.asterisk.calls("frobnicate")
     assert "no conversation is called 'frobnicate'" in caplog.records[-1].__dict__["why"]
     assert not desk.asterisk.commands

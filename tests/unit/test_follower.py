@@ -148,6 +148,7 @@ async def test_the_log_is_read_even_when_there_is_none_yet(house: House) -> None
 async def test_what_the_ledger_knew_is_not_told_again(house: House) -> None:
     house.store.rows = going_on(stories.TALKS)
     house.writes(stories.ANSWERED)
+    await house.follower.remember()
     async with house.follower.ami:
         await house.takes_stock()
     assert house.noted() == [(Kind.HUNG_UP, "resident"), (Kind.ENDED, None)]
@@ -160,15 +161,15 @@ async def test_events_that_come_while_stock_is_taken_wait_for_it(
 ) -> None:
     """… and what log and stream both tell of that while is remembered once."""
     reading, may_go_on = asyncio.Event(), asyncio.Event()
-    all_of_it = house.store.all
+    take_stock = house.follower._stock
 
-    async def all_slowly(statement: str, /, **values: Any) -> Any:
-        if statement == "calls.going_on" and house.asterisk.logins == (1 if link == "first" else 2):
+    async def slowly() -> Any:
+        if house.asterisk.logins == (1 if link == "first" else 2):
             reading.set()
             await may_go_on.wait()
-        return await all_of_it(statement, **values)
+        return await take_stock()
 
-    monkeypatch.setattr(house.store, "all", all_slowly)
+    monkeypatch.setattr(house.follower, "_stock", slowly)
     house.asterisk.answers["CoreShowChannels"] = channels(CALL)
     async with house.follower.ami:
         if link == "second":

@@ -114,3 +114,19 @@ def test_a_new_wording_is_an_edit(folder: Path) -> None:
     keeper = Keeper(folder)
     edit(folder / "phrases" / "ru.toml", "Такой кнопки в меню нет.", "Нет такой кнопки.")
     assert keeper.look()
+
+
+def test_a_start_that_finds_a_broken_edit_falls_back_on_the_last_good_version(
+    folder: Path, tmp_path: Path
+) -> None:
+    Keeper(folder, tmp_path / "good").keep()
+    (folder / "menus.toml").write_text("[main", "utf-8")
+    keeper = Keeper(folder, tmp_path / "good")
+    assert keeper.source == tmp_path / "good"
+    assert "main" in keeper.rules.menus
+    assert keeper.refused is not None
+
+
+def test_a_category_the_tickets_do_not_know_is_refused(folder: Path) -> None:
+    with pytest.raises(DialplanError, match="'other': no such category of tickets; did you mean 'others'"):
+        Keeper(folder, None, ["emergency", "danger", "planned", "consultation", "others"])

@@ -247,14 +247,20 @@ async def test_a_key_may_say_goodbye() -> None:
 @pytest.mark.parametrize("why", [Outcome.QUEUE_TIMED_OUT, Outcome.QUEUE_FULL])
 async def test_a_caller_the_queue_gave_back_is_told_and_asked_for_a_message(why: Outcome) -> None:
     line = FakeLine()
-    assert await unanswered(line, why) == ToVoicemail()
+    assert await unanswered(line, why, number_known=True) == ToVoicemail()
     assert line.prompts == ["all_busy", "callback_promise", "voicemail_ask"]
 
 
 async def test_a_caller_whom_nobody_can_answer_is_told_so() -> None:
     line = FakeLine()
-    await unanswered(line, Outcome.NO_DISPATCHER)
+    await unanswered(line, Outcome.NO_DISPATCHER, number_known=True)
     assert line.prompts[0] == "no_dispatcher"
+
+
+async def test_a_hidden_number_is_promised_nothing_that_cannot_be_kept() -> None:
+    line = FakeLine()
+    await unanswered(line, Outcome.QUEUE_FULL, number_known=False)
+    assert line.prompts == ["all_busy", "voicemail_ask"]
 
 
 async def test_whatever_a_resident_presses_she_ends_somewhere(dice: Random) -> None:

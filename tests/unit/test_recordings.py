@@ -39,7 +39,7 @@ class Desk:
         return raw
 
     async def look(self, at: datetime) -> int:
-        return await look(self.store, self.take_in, self.spool, self.kept, at)
+        return await look(self.store, self.take_in, self.spool, self.kept, at, asterisk="dozvon")
 
     def did(self, statement: str) -> list[dict[str, Any]]:
         return [values for name, values in self.store.asked if name == statement]

@@ -71,8 +71,11 @@ def test_a_mistyped_word_is_told_its_near_miss() -> None:
         ("SIP_PORT", "", "invalid literal"),
         ("SIP_HOST", "localhost", "does not appear to be an IPv4 or IPv6 address"),
         ("TRUNK_PEERS", "192.0.2.7,sbc.example", "does not appear to be an IPv4 or IPv6 network"),
-        ("QUEUE_LIMIT", "0", "seconds, more than 0 and less than a day"),
-        ("QUEUE_LIMIT", "nan", "seconds, more than 0 and less than a day"),
+        ("QUEUE_LIMIT", "0", "seconds, at least 1 and less than a day"),
+        ("QUEUE_LIMIT", "nan", "seconds, at least 1 and less than a day"),
+        ("AMI_SECRET", "semi;colon", "8 to 128 printable characters"),
+        ("AMI_SECRET", "short", "8 to 128 printable characters"),
+        ("ASTERISK_NAME", "dozvon-2", "small Latin letters and digits"),
         ("TIME_ZONE", "../../etc/passwd", "no such time zone; try Europe/Moscow"),
         ("TIME_ZONE", "", "no such time zone; try Europe/Moscow"),
         ("TRUNK_URL", "sip:user@sip.example", "like sip:USER:PASSWORD@HOST"),
@@ -137,7 +140,7 @@ def test_too_few_audio_ports_are_refused() -> None:
 def test_an_external_asterisk_needs_the_secret_of_its_manager() -> None:
     (problem,) = refused(ASTERISK="external")
     assert problem.startswith("DOZVON_AMI_SECRET")
-    Settings.read({"DOZVON_ASTERISK": "external", "DOZVON_AMI_SECRET": "given"})
+    Settings.read({"DOZVON_ASTERISK": "external", "DOZVON_AMI_SECRET": "given-to-us"})
 
 
 def test_a_dialplan_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:

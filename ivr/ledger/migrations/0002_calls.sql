@@ -51,7 +51,7 @@ CREATE TABLE call_facts (
 );
 COMMENT ON TABLE call_facts IS 'Append-only: what happened to a call. The key is the event''s own: told twice, written once.';
 
-CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON call_facts EXECUTE FUNCTION append_only();
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON call_facts EXECUTE FUNCTION append_only();
 
 CREATE TABLE recordings (
     call_id      text PRIMARY KEY REFERENCES calls,

@@ -32,4 +32,4 @@ CREATE FUNCTION never_deleted() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION '% is kept for ever: % is refused', TG_TABLE_NAME, TG_OP;
 END $$;
-CREATE TRIGGER never_deleted BEFORE DELETE ON promises EXECUTE FUNCTION never_deleted();
+CREATE TRIGGER never_deleted BEFORE DELETE OR TRUNCATE ON promises EXECUTE FUNCTION never_deleted();

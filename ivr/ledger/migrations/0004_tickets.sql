@@ -19,7 +19,7 @@ CREATE TABLE tickets (
     closed_at      timestamptz,
     result         text,
     CHECK ((status = 'closed') = (closed_at IS NOT NULL)),
-    CHECK (status = 'draft' OR content IS NOT NULL)
+    CHECK (status <> 'registered' OR content IS NOT NULL)
 );
 COMMENT ON TABLE tickets IS 'A request of a resident. Opened as a draft when a dispatcher answers (ПП 416, cl. 13-17).';
 CREATE INDEX tickets_open ON tickets (company_id, registered_at) WHERE status <> 'closed';
@@ -45,4 +45,4 @@ CREATE TABLE ticket_history (
 );
 COMMENT ON TABLE ticket_history IS 'Append-only: who did what with a ticket.';
 CREATE INDEX ticket_history_of ON ticket_history (ticket, at);
-CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON ticket_history EXECUTE FUNCTION append_only();
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ticket_history EXECUTE FUNCTION append_only();
