@@ -45,6 +45,7 @@ from tickets import limits
 log = logging.getLogger(__name__)
 
 LOOKUP_WITHIN = 3.0
+CONVERSATIONS = ("incoming", "unanswered")
 STANDSTILL = 30.0
 SETTLE = 0.5
 """Seconds that changes of the directory gather: an import is many statements."""
@@ -95,6 +96,8 @@ class Controller:
 
     async def converse(self, session: Session) -> None:
         """One AGI session: a conversation, then where the call goes."""
+        if session.script not in CONVERSATIONS:
+            raise PeerError(f"no conversation is called {session.script[:40]!r}")
         if session.script != "incoming" and session.channel not in self.switchboard.calls:
             # We have just come back and do not know it yet: the static route carries it on.
             raise PeerError("a call in the middle of which stock is still being taken")
@@ -107,11 +110,9 @@ class Controller:
             case "incoming":
                 zone = self.switchboard.zone_of(call)
                 place = await reception(line, self.keeper.rules, zone, now)
-            case "unanswered":
+            case _:
                 why = why_left_queue(session.argument)
                 place = await unanswered(line, why, number_known=call.caller is not None)
-            case script:
-                raise PeerError(f"no conversation is called {script[:40]!r}")
         await self._send(line, place, company)
 
     async def _send(self, line: AgiLine, place: Place, company: Company | None) -> None:
