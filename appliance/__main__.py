@@ -45,8 +45,7 @@ async def say_how_to_reach(hotline: Hotline, began: float) -> None:
     settings = hotline.settings
     assert settings.database_url is not None
     async with Ledger(settings.database_url, settings.home / "parked.jsonl") as ledger:
-        companies = [lookup.company(row) for row in await ledger.all("directory.companies")]
-        dispatchers = [lookup.dispatcher(row) for row in await ledger.all("directory.dispatchers")]
+        companies, dispatchers = await lookup.companies(ledger), await lookup.dispatchers(ledger)
     sip = f"{settings.sip_host}:{settings.sip_port}"
     print(f"\nThe hotline is up after {time.monotonic() - began:.1f} s.\n")
     print(f"  panel        http://{settings.panel_host}:{settings.panel_port}/")

@@ -67,8 +67,7 @@ class Book:
         return self.by_line.get(number or "")
 
     async def read(self, ledger: Ledger) -> None:
-        rows = await ledger.all("directory.companies")
-        self.companies = tuple(lookup.company(row) for row in rows)
+        self.companies = tuple(await lookup.companies(ledger))
         self.by_line = {line: company for company in self.companies for line in company.lines}
 
 
@@ -135,14 +134,14 @@ class Controller:
         at = now()
         try:
             async with asyncio.timeout(LOOKUP_WITHIN):
-                row = await self.ledger.one(
-                    "directory.who_calls", phone=call.caller, line=call.dialled, now=at
+                caller = await lookup.who_calls(
+                    self.ledger, number=call.caller, line=call.dialled or "", now=at
                 )
         except (LedgerAway, TimeoutError):
             log.warning("the directory could not be asked; the call goes on", extra={"call": call.id})
             return
-        if row is not None:
-            self.switchboard.identify(call, lookup.caller(row, call.caller), at)
+        if caller is not None:
+            self.switchboard.identify(call, caller, at)
 
     def soon(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Do it once, a little later, however often it is asked for until then."""
@@ -181,7 +180,7 @@ class Controller:
         """Asterisk's files from the directory, where the layout says; True when anything has changed."""
         if self.layout is None:
             return False
-        dispatchers = [lookup.dispatcher(row) for row in await self.ledger.all("directory.dispatchers")]
+        dispatchers = await lookup.dispatchers(self.ledger)
         files = conf.render(self.settings, self.layout, self.book.companies, dispatchers)
         return conf.write(files, self.layout)
 
