@@ -27,6 +27,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 import re
 import socket
 from collections.abc import Awaitable, Callable
@@ -55,6 +56,7 @@ HUNG_UP_HERE = "hung up here"
 HUNG_UP_THERE = "hung up there"
 TRANSFERRED = "transferred"
 
+SIP_PORTS = (30_000, 32_000)
 RTP_PORTS = (15650, 15799)
 """The phones' UDP ports, first and last; a call takes two. A taken port is passed over."""
 REGISTRATION = 3600
@@ -224,6 +226,11 @@ class PhoneCall:
         self._to_say = bytearray()
         self._news = asyncio.Event()
         wire.on(self._notice)
+        # A quick exchange answers, or refuses, before `dial` returns: that event is told to nobody.
+        if wire.state is baresip.CallState.ESTABLISHED:
+            self._seen.add(baresip.Event.CALL_ESTABLISHED)
+        if wire.state is baresip.CallState.CLOSED:
+            self.reason = HUNG_UP_THERE
 
     def __repr__(self) -> str:
         return f"<PhoneCall {self.phone.number} with {self.number}: {self.reason or self._wire.state.value}>"
@@ -552,15 +559,18 @@ def _address_towards(server: str) -> str:
 
 
 def _free_port(host: str) -> int:
-    """A port the stack can have: it listens there over UDP and TCP, and on the next one for TLS."""
+    """A port the stack can have: it listens there over UDP and TCP, and on the next one for TLS.
+
+    Below the range from which the system takes ports for outgoing connections: nobody has it a moment later.
+    """
     while True:
         with contextlib.ExitStack() as probes, contextlib.suppress(OSError, OverflowError):
             udp, tcp, tls = (
                 probes.enter_context(socket.socket(socket.AF_INET, kind))
                 for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM, socket.SOCK_STREAM)
             )
-            udp.bind((host, 0))
-            port = int(udp.getsockname()[1])
+            port = random.randrange(*SIP_PORTS)  # noqa: S311 - any will do
+            udp.bind((host, port))
             tcp.bind((host, port))
             tls.bind((host, port + 1))
             return port
