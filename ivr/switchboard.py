@@ -52,7 +52,7 @@ class Switchboard:
     on_open: Callable[[Call], None] = lambda call: None
     """Called once for each call that is new."""
     watchers: list[Callable[[Call, Fact], None]] = field(default_factory=list)
-    """Called with every fact once it is in force: the panel, the demo's printed timeline."""
+    """Called with every fact once it is in force."""
     calls: dict[str, Call] = field(default_factory=dict)
     _told: dict[str, set[str]] = field(default_factory=dict)
 
