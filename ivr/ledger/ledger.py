@@ -1,8 +1,8 @@
 """The ledger over asyncpg: reads on a pool, writes through an outbox that never makes a call wait.
 
-`write()` leaves a statement and returns; the outbox runs what has gathered as one transaction, in the order
-that foreign keys ask for. Every such statement is idempotent, so a batch that failed half way is simply run
-again. While Postgres is away the batch waits and calls go on.
+`write()` leaves a statement on disk (`outbox.py`) and returns; what has gathered is run as one transaction, in the
+order that foreign keys ask for. Every such statement is idempotent, so what failed half way, or was not known to
+have gone in when we were killed, is simply run again. While Postgres is away writes wait and calls go on.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import asyncpg
 
 from ivr.errors import LedgerAway
 from ivr.ledger.migrations import migrate
+from ivr.ledger.outbox import Journal, Write
 from ivr.ledger.statements import Connected, Statements
 from ivr.store import Row
 
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 GATHER = 0.1
 """Seconds that writes gather before they go in together: a batch costs about the same whatever is in it."""
 LONGEST_PAUSE = 5.0
+LOOK_EVERY = 5.0
+"""Seconds between two looks for the outbox of a controller that died."""
 READ_WITHIN = 5.0
 
 _FIRST = ("calls.save", "calls.note")
@@ -42,8 +45,6 @@ _REFUSED = (
     asyncpg.RaiseError,
 )
 """What no later try would change. All else (a full disk, too many connections, a deadlock) passes: writes wait."""
-
-Write = tuple[str, dict[str, Any]]
 
 
 def _is_away(error: Exception) -> bool:
@@ -103,12 +104,16 @@ class Store:
 
 
 class Ledger(Store):
-    """Open with `async with Ledger(url) as ledger`; migrates first."""
+    """Open with `async with Ledger(url, parked, spool) as ledger`; migrates first, then writes what the dead left."""
 
-    def __init__(self, url: str, parked: Path) -> None:
-        """`parked` is the file that takes a write the database refuses, so that it blocks nobody and is kept."""
+    def __init__(self, url: str, parked: Path, spool: Path | None = None) -> None:
+        """`parked` is the file that takes a write the database refuses, so that it blocks nobody and is kept.
+
+        `spool` is the folder where writes wait, shared by the controllers of one home, who inherit from one
+        another. Without it they wait in memory, and a stop parks them: enough for who hardly writes.
+        """
         self._url, self._parked = url, parked
-        self._waiting: list[Write] = []
+        self._journal = Journal(spool)
         self._wanted = asyncio.Event()
         self._settled = asyncio.Event()
         self._settled.set()
@@ -133,34 +138,58 @@ class Ledger(Store):
             pool.terminate()
             raise
         self.pool = pool
+        self._adopt()
         self._tasks.append(asyncio.create_task(self._flush_forever(), name="ledger outbox"))
+        self._tasks.append(asyncio.create_task(self._adopt_forever(), name="ledger heir"))
+        try:
+            await self._settle()  # who starts reads what a dead one knew
+        except BaseException:
+            await self._stop()
+            pool.terminate()
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self._settle()
+        await self._stop()
+        self.pool.terminate() if error else await self.pool.close()
+
+    async def _settle(self) -> None:
         try:
             async with asyncio.timeout(LONGEST_PAUSE):
                 await self.settled()
         except TimeoutError:
-            log.error("Postgres is away: writes are parked", extra={"count": self.waiting})
+            log.error("the database is slow or away: writes wait", extra={"waiting": self.waiting})
+
+    async def _stop(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for write in self._waiting:
-            self._park(write, "Postgres was away at the stop")
-        self.pool.terminate() if error else await self.pool.close()
+        try:
+            for segment in self._journal.only_in_memory():
+                for write in segment.load():
+                    self._park(write, "Postgres was away at the stop")
+                self._journal.done(segment)
+        except OSError:
+            log.exception("writes are lost: neither Postgres nor the disk took them")
+        self._journal.close()
 
     def write(self, statement: str, /, **values: Any) -> None:
-        """Leave one idempotent statement to be run soon, once, in order."""
-        self._waiting.append((statement, values))
+        """Leave one statement to be run soon, in order. It must be idempotent: a kill may have it run again.
+
+        When this returns, the write is in the hands of the operating system: a `kill -9` of us loses nothing.
+        There is no fsync, which would make calls wait. Never raises; a full disk has writes wait in memory.
+        """
+        self._journal.put(statement, values)
         self._settled.clear()
         self._wanted.set()
 
     @property
     def waiting(self) -> int:
-        """How many writes have not reached the database yet."""
-        return len(self._waiting)
+        """How many writes have not reached the database yet, adopted ones included."""
+        return self._journal.waiting
 
     async def settled(self) -> None:
         """Wait until everything written so far is in the database."""
@@ -193,19 +222,25 @@ class Ledger(Store):
         finally:
             connection.terminate()
 
+    async def _adopt_forever(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            self._adopt()
+
+    def _adopt(self) -> None:
+        if adopted := self._journal.adopt():
+            log.info("writes of a controller that died are adopted", extra={"count": adopted})
+            self._settled.clear()
+            self._wanted.set()
+
     async def _flush_forever(self) -> None:
         while True:
             await self._wanted.wait()
             await asyncio.sleep(self._pause or GATHER)
-            batch, self._waiting = self._waiting, []
-            self._wanted.clear()
             try:
-                await self._flush(batch)
-            except asyncio.CancelledError:
-                self._put_back(batch)
-                raise
+                await self._flush_what_gathered()
             except Exception as error:  # whatever it is: the outbox lives on, and nothing is lost
-                self._put_back(batch)
+                self._pause = min(LONGEST_PAUSE, max(0.2, self._pause * 2))
                 log.warning(
                     "writes wait",
                     exc_info=not _is_away(error),
@@ -213,13 +248,21 @@ class Ledger(Store):
                 )
             else:
                 self._pause = 0.0
-            if not self._waiting:
+            if not self.waiting:
+                self._wanted.clear()
                 self._settled.set()
 
-    def _put_back(self, batch: list[Write]) -> None:
-        self._waiting = batch + self._waiting
-        self._wanted.set()
-        self._pause = min(LONGEST_PAUSE, max(0.2, self._pause * 2))
+    async def _flush_what_gathered(self) -> None:
+        """The oldest first, each segment whole before the next."""
+        journal = self._journal
+        if not journal.closed:
+            journal.close_segment()
+        while journal.closed:
+            segment = journal.closed[0]
+            if segment.writes is None:
+                await asyncio.to_thread(segment.load)
+            await self._flush(segment.load())
+            journal.done(segment)
 
     async def _flush(self, batch: list[Write]) -> None:
         try:

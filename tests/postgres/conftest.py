@@ -97,5 +97,5 @@ async def database(url: str) -> AsyncIterator[asyncpg.Pool[Any]]:
 @pytest.fixture
 async def ledger(url: str, tmp_path: Path) -> AsyncIterator[Ledger]:
     """The ledger on the test's database; what it refuses is in `tmp_path / "parked.jsonl"`."""
-    async with Ledger(url, tmp_path / "parked.jsonl") as made:
+    async with Ledger(url, tmp_path / "parked.jsonl", tmp_path / "outbox") as made:
         yield made
