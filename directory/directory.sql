@@ -35,7 +35,7 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE k.company_id = c.id) AS calls_lately
     FROM calls k
-    WHERE k.caller = :phone
+    WHERE k.caller = :phone AND k.direction = 'inbound'
       AND k.arrived_at > :now::timestamptz - interval '24 hours' AND k.arrived_at < :now::timestamptz
 ) earlier
 WHERE l.number = :line;

@@ -9,26 +9,34 @@ import asyncio
 import contextlib
 import faulthandler
 import logging
+import os
+import socket
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from aiohttp import web
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
+from callback import rules as chase_rules
+from callback import words
+from callback.chase import Chaser
 from directory import lookup
 from directory.nouns import Company
 from directory.phones import to_e164
 from ivr.asterisk import conf
 from ivr.asterisk.agi import AgiServer, Session
+from ivr.asterisk.desk import AmiDesk
 from ivr.asterisk.follower import Follower
 from ivr.asterisk.line import AgiLine
 from ivr.asterisk.manager import Ami
-from ivr.call import Call, Kind, why_left_queue
+from ivr.call import Call, Direction, Kind, why_left_queue
 from ivr.dialplan.keeper import Keeper
 from ivr.dialplan.reception import Place, ToQueue, ToVoicemail, reception, unanswered
 from ivr.errors import DialplanError, DozvonError, LedgerAway, PeerError
@@ -45,6 +53,10 @@ from tickets import limits
 log = logging.getLogger(__name__)
 
 LOOKUP_WITHIN = 3.0
+STOCK_WITHIN = 30.0
+AT_MOST_EVERY = 0.1
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+"""A machine since its start."""
 CONVERSATIONS = ("incoming", "unanswered")
 STANDSTILL = 30.0
 SETTLE = 0.5
@@ -78,6 +90,7 @@ class Controller:
         self.settings, self.ledger = settings, ledger
         self.book = Book()
         self.limits = limits.read()
+        self.chase = chase_rules.read(settings.chase)
         self.layout = conf.Layout.read(settings.asterisk_layout) if settings.asterisk_layout else None
         self.keeper = Keeper(settings.dialplan, settings.home / "dialplan.good", self.limits.categories)
         recorded = settings.recorded or settings.home / "recorded"
@@ -87,6 +100,7 @@ class Controller:
         self.switchboard = Switchboard(
             ledger, self.numbers, self.limits, ZoneInfo(settings.time_zone), on_open=self._on_open
         )
+        self.desk: AmiDesk | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._soon: set[str] = set()
         self._reload_owed = False
@@ -116,19 +130,27 @@ class Controller:
 
     async def _send(self, line: AgiLine, place: Place, company: Company | None) -> None:
         match place:
-            case ToQueue(_, priority):
+            case ToQueue(category, priority):
                 queue = company.queue if company else conf.DEFAULT_QUEUE
-                await line.send_to(PLACE="queue", QUEUE=queue, QUEUE_PRIO=priority)
+                await line.send_to(PLACE="queue", QUEUE=queue, QUEUE_PRIO=priority, CATEGORY=category)
             case ToVoicemail():
                 line.note(Kind.WENT, place="voicemail")
                 await line.send_to(PLACE="voicemail")
             case _:
-                line.note(Kind.WENT, place="hang-up")
                 await line.send_to(PLACE="hang-up")
 
     def _on_open(self, call: Call) -> None:
-        """Ask the directory who calls, while the greeting plays."""
+        """Ask the directory who calls, while the greeting plays; who calls herself need not be called back."""
         self._spawn(self._identify(call), f"identify {call.id}")
+        if call.direction is Direction.INBOUND and call.caller is not None:
+            for other in self.switchboard.going_on():
+                if other.direction is Direction.CALLBACK and other.caller == call.caller and not other.accepted:
+                    self._spawn(self._take_back(other), f"take back {other.id}")
+
+    async def _take_back(self, callback: Call) -> None:
+        if self.desk is not None:
+            with contextlib.suppress(PeerError):  # it is gone, or its dispatcher was quicker
+                await self.desk.take_back(callback.id)
 
     async def _identify(self, call: Call) -> None:
         at = now()
@@ -221,11 +243,78 @@ class Controller:
             now(),
             asterisk=settings.asterisk_name,
         )
+        await keeper.look_for_messages(
+            self.ledger, audio.take_in_message, settings.spool / "messages", settings.recordings, now()
+        )
+
+    def chaser(self, follower: Follower) -> Chasing:
+        """What keeps the promises, through that Asterisk."""
+        settings = self.settings
+        self.desk = AmiDesk(
+            follower.ami,
+            settings.asterisk_name,
+            settings.outbound,
+            ring=self.chase.ring,
+            stand_in=self.chase.stand_in,
+            calls=self.switchboard.calls,
+            now=now,
+        )
+        who = f"{socket.gethostname()}:{os.getpid()}"
+        chaser = Chaser(
+            self.ledger,
+            self.desk,
+            self.chase,
+            self.limits,
+            words.read(settings.language).title,
+            who,
+            default_queue=conf.DEFAULT_QUEUE,
+        )
+        return Chasing(chaser, follower)
 
     async def aclose(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+class Chasing:
+    """Runs the chase: when something wakes it, and at every tick; never twice at once."""
+
+    def __init__(self, chaser: Chaser, follower: Follower) -> None:
+        self._chaser, self._follower = chaser, follower
+        self._wanted = asyncio.Event()
+        self._began = time.monotonic()
+        self._machine = f"{BOOT.read_text().strip()}/{chaser.desk.name}" if BOOT.exists() else None
+
+    def wake(self) -> None:
+        self._wanted.set()
+
+    async def run(self) -> None:
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            await _tick(self._look)
+            await asyncio.sleep(AT_MOST_EVERY)
+
+    async def _look(self) -> None:
+        """What happened while we were away comes first: a talk we have not heard of breaks no promise; and the clock
+        may have been set since the last look."""
+        await self.mind_clock()
+        knows_all = self._follower.took_stock.is_set()
+        if knows_all:
+            await self._chaser.look(now())
+        elif time.monotonic() - self._began > STOCK_WITHIN:  # Asterisk is away: the law's minutes go on
+            await self._chaser.settle(now())
+            await self._chaser.mark(now())
+
+    async def look_after(self) -> None:
+        if self._follower.took_stock.is_set():
+            await self._chaser.look_after(await self._follower.alive(), now())
+
+    async def mind_clock(self) -> None:
+        if self._machine is not None:
+            ahead = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+            await self._chaser.mind_clock(self._machine, ahead)
 
 
 @asynccontextmanager
@@ -234,7 +323,7 @@ async def controller(settings: Settings, voice: Voice | None) -> AsyncIterator[C
     assert settings.database_url is not None
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(
-            Ledger(settings.database_url, settings.home / "parked.jsonl")
+            Ledger(settings.database_url, settings.home / "parked.jsonl", spool=settings.home / "outbox")
         )
         it = Controller(settings, ledger, voice)
         stack.push_async_callback(it.aclose)
@@ -243,10 +332,12 @@ async def controller(settings: Settings, voice: Voice | None) -> AsyncIterator[C
         follower = Follower(settings, it.switchboard, ledger, cel_file, now)
         await follower.remember()
         await stack.enter_async_context(follower.ami)
+        chaser = it.chaser(follower)
+        ledger.listen("promises", chaser.wake)
         ledger.listen("directory", lambda: it.soon("directory", partial(it.take_up_directory, follower.ami)))
         await stack.enter_async_context(AgiServer(it.converse, settings.agi_host, settings.agi_port))
         await stack.enter_async_context(_panel(it, follower))
-        await stack.enter_async_context(_ticks(it, follower))
+        await stack.enter_async_context(_ticks(it, follower, chaser))
         yield it
 
 
@@ -275,7 +366,7 @@ async def _panel(it: Controller, follower: Follower) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _ticks(it: Controller, follower: Follower) -> AsyncIterator[None]:
+async def _ticks(it: Controller, follower: Follower, chaser: Chasing) -> AsyncIterator[None]:
     """APScheduler only ticks: what is due stands in Postgres and in the files, so a missed tick loses nothing."""
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
     scheduler = AsyncIOScheduler(timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True})
@@ -283,16 +374,21 @@ async def _ticks(it: Controller, follower: Follower) -> AsyncIterator[None]:
         it.look_at_dialplan: 1,
         it.take_in_recordings: 1,
         follower.ami.probe: 5,
-        follower.sweep: 30,
+        follower.sweep: 10,
+        chaser.wake: 0.5,
+        chaser.look_after: 5,
         lambda: it.switchboard.sweep(now()): 30,
         _show_life: 1,
     }
     for work, seconds in every.items():
         scheduler.add_job(partial(_tick, work), "interval", seconds=seconds)
     scheduler.start()
+    chasing = asyncio.create_task(chaser.run(), name="chase")
     try:
         yield
     finally:
+        chasing.cancel()
+        await asyncio.gather(chasing, return_exceptions=True)
         scheduler.shutdown(wait=False)
         faulthandler.cancel_dump_traceback_later()
 

@@ -14,6 +14,16 @@ from typing import Any
 
 MESSAGE_WORTH_HEARING = timedelta(seconds=2)
 """A shorter voice message is a hang-up at the tone, not a message."""
+TALK_WORTH_THE_NAME = timedelta(seconds=5)
+"""Who is cut off sooner after the answer has not been helped: the call is missed."""
+
+
+class Direction(StrEnum):
+    """Who rang whom. The same words are the SQL enum `call_direction`."""
+
+    INBOUND = "inbound"
+    CALLBACK = "callback"
+    """We ring a dispatcher, then the resident, to keep a promise."""
 
 
 class Kind(StrEnum):
@@ -47,6 +57,14 @@ class Kind(StrEnum):
     TRANSFERRED = "transferred"
     MESSAGE = "message"
     """The tone sounded: the resident may leave a voice message."""
+    OVERDUE = "overdue"
+    """Five minutes have passed without an answer, and she still waits."""
+    ACCEPTED = "accepted"
+    """A dispatcher has taken a call back: now the resident is rung."""
+    TRIED = "tried"
+    """The resident was rung in vain."""
+    MACHINE = "machine"
+    """The dispatcher says that an answering machine has answered."""
     HUNG_UP = "hung_up"
     ENDED = "ended"
 
@@ -65,6 +83,19 @@ class Outcome(StrEnum):
     VOICEMAIL = "voicemail"
     CUT_OFF = "cut_off"
     """Neither side hung up: the exchange, the trunk or the network went away."""
+    INFORMED = "informed"
+    """Heard what she wanted to know and chose to end the call."""
+    CALLBACK_ASKED = "callback_asked"
+    """Would rather be called back than wait, and keeps her place."""
+    # how a call back ends that reached nobody
+    BUSY = "busy"
+    NO_ANSWER = "no_answer"
+    UNREACHABLE = "unreachable"
+    MACHINE = "machine"
+    DISPATCHER_GONE = "dispatcher_gone"
+    """She hung up before the resident answered."""
+    TAKEN_BACK = "taken_back"
+    """Given up before a dispatcher took it: the resident was calling herself."""
 
 
 class Stage(StrEnum):
@@ -86,7 +117,11 @@ _LEFT_QUEUE = {
     "LEAVEEMPTY": Outcome.NO_DISPATCHER,
     "JOINUNAVAIL": Outcome.NO_DISPATCHER,
     "LEAVEUNAVAIL": Outcome.NO_DISPATCHER,
+    # ours: the key she pressed while waiting
+    "CALLBACK": Outcome.CALLBACK_ASKED,
 }
+# Asterisk's DIALSTATUS of a resident who was rung in vain.
+_TRIED = {"BUSY": Outcome.BUSY, "NOANSWER": Outcome.NO_ANSWER}
 
 # Q.850 causes of a call that nobody ended on purpose: no route, channel or network out of order, RTP timeout…
 _CUT_OFF_CAUSES = frozenset({27, 38, 41, 44, 102, 111})
@@ -110,12 +145,12 @@ class Fact:
 
 @dataclass(slots=True)
 class Call:
-    """An inbound call as far as it is known. Moments carry their zone (UTC)."""
+    """A call between a resident and the hotline as far as it is known. Moments carry their zone (UTC)."""
 
     id: str
     arrived_at: datetime
     caller: str | None = None
-    """E.164; None when the number is hidden."""
+    """The resident, whoever rang whom: E.164; None when the number is hidden."""
     dialled: str | None = None
     company_id: int | None = None
     resident_id: int | None = None
@@ -132,10 +167,14 @@ class Call:
     hung_up_by: str | None = None
     outcome: Outcome | None = None
     static_route: bool = False
+    direction: Direction = Direction.INBOUND
     stage: Stage = Stage.GREETING
     left_queue: Outcome | None = None
     message_at: datetime | None = None
     hangup_cause: int | None = None
+    chose_to_end: bool = False
+    accepted: bool = False
+    tried: Outcome | None = None
 
     def follow(self, fact: Fact) -> None:
         """Take in what happened. A fact told twice changes nothing."""
@@ -143,6 +182,7 @@ class Call:
             case Kind.ARRIVED:
                 self.arrived_at = min(self.arrived_at, fact.at)
                 self.dialled = self.dialled or fact.detail.get("dialled")
+                self._goes_with(fact)
             case Kind.STATIC_ROUTE:
                 self.static_route = True
             case Kind.PICKED_UP:
@@ -155,9 +195,11 @@ class Call:
                 self.category = fact.detail.get("category", self.category)
                 self.queue = fact.detail.get("queue", self.queue)
                 self.priority = fact.detail.get("priority", self.priority)
+                self.chose_to_end = fact.detail.get("place") == "hang-up"
             case Kind.QUEUED:
                 self.queued_at = _earlier(self.queued_at, fact.at)
                 self.queue = self.queue or fact.detail.get("queue")
+                self._goes_with(fact)
                 self.left_queue = None
                 self._now(Stage.QUEUE)
             case Kind.LEFT_QUEUE:
@@ -169,6 +211,12 @@ class Call:
             case Kind.MESSAGE:
                 self.message_at = fact.at
                 self._now(Stage.MESSAGE)
+            case Kind.ACCEPTED:
+                self.accepted = True
+            case Kind.TRIED:
+                self.tried = _TRIED.get(str(fact.detail.get("status")), Outcome.UNREACHABLE)
+            case Kind.MACHINE:
+                self.tried = Outcome.MACHINE
             case Kind.HUNG_UP:
                 self.hung_up_by = fact.who
                 self.hangup_cause = fact.detail.get("cause")
@@ -179,24 +227,47 @@ class Call:
             case _:
                 pass
 
+    def _goes_with(self, fact: Fact) -> None:
+        """What Asterisk's own log tells of where it goes, for who has not heard the conversation."""
+        self.category = self.category or fact.detail.get("category")
+        if self.priority is None:
+            self.priority = fact.detail.get("priority")
+
     def _now(self, stage: Stage) -> None:
         if self.stage is not Stage.ENDED:
             self.stage = stage
 
     def _how_it_ended(self, end: Fact) -> Outcome:
+        broke_off = bool(end.detail.get("lost")) or self.hangup_cause in _CUT_OFF_CAUSES
         if self.answered_at is not None:
-            return Outcome.TALKED
+            if self.tried is Outcome.MACHINE:
+                return Outcome.MACHINE
+            hardly_begun = end.at - self.answered_at < TALK_WORTH_THE_NAME
+            return Outcome.CUT_OFF if broke_off and hardly_begun else Outcome.TALKED
         if self.message_at is not None and end.at - self.message_at >= MESSAGE_WORTH_HEARING:
             return Outcome.VOICEMAIL
-        if end.detail.get("lost") or self.hangup_cause in _CUT_OFF_CAUSES:
+        if broke_off and self.left_queue is not Outcome.CALLBACK_ASKED:
             return Outcome.CUT_OFF
+        if self.direction is Direction.CALLBACK:
+            return self._why_not_reached()
         if self.left_queue is not None:
             return self.left_queue
         if self.queued_at is not None:
             return Outcome.ABANDONED_IN_QUEUE
+        if self.chose_to_end:
+            return Outcome.INFORMED
         if self.stage is Stage.MENU:
             return Outcome.ABANDONED_IN_MENU
         return Outcome.ABANDONED_IN_GREETING
+
+    def _why_not_reached(self) -> Outcome:
+        if self.tried is not None:
+            return self.tried
+        if self.picked_up_at is not None:
+            return Outcome.NO_ANSWER  # put down before she was connected
+        if self.accepted:
+            return Outcome.DISPATCHER_GONE
+        return self.left_queue or Outcome.TAKEN_BACK
 
 
 def why_left_queue(status: str) -> Outcome:

@@ -59,6 +59,18 @@ def _login(text: str) -> Login:
     return Login(*match.groups())
 
 
+def _dial_string(text: str) -> str:
+    if text == "none":
+        return text
+    try:
+        made = text.format(number="+74950000000", digits="74950000000")
+    except (KeyError, IndexError, ValueError):
+        made = ""
+    if not re.fullmatch(r"PJSIP/[\w.:@/+;=-]{1,200}", made):
+        raise ValueError("like PJSIP/{number}@operator, or none; {number} is +7495…, {digits} is 7495…")
+    return text
+
+
 def _name(text: str) -> str:
     if not re.fullmatch(r"[a-z0-9]{1,20}", text):
         raise ValueError(
@@ -147,8 +159,17 @@ class Settings:
     """Addresses or networks whose SIP calls are the trunk's, without a password (the operator's SBC)."""
     trunk_url: Login | None = _setting(_login)
     """`sip:user:password@host[:port]`: an operator that wants us to log in."""
+    dial_out: str | None = _setting(_dial_string)
+    """How a resident is rung: Asterisk's dial string with {number} (E.164) or {digits} (without the plus).
+    Default: through the operator we log in to, else the first of `trunk_peers`, else the test resident.
+    "none": nobody is rung by the machine, promises wait for a person."""
+    chase: Path = _setting(Path, HERE.parent / "callback" / "chase.toml")
+    """How promises are chased."""
     queue_limit: float = _setting(_seconds, 300.0)
     """How long a resident may wait in the queue before the line stops holding her. Seconds; ПП 416 cl. 13."""
+    offer_after: float = _setting(_seconds, 60.0)
+    """Seconds of waiting after which she is offered a call back or a message, and again after as many more.
+    More than `queue_limit`: never."""
 
     panel_host: str = _setting(_address, "127.0.0.1")
     panel_port: int = _setting(_port, 8080)
@@ -209,6 +230,18 @@ class Settings:
         """Where recordings are kept."""
         return self.home / "recordings"
 
+    @property
+    def outbound(self) -> str | None:
+        """The dial string that rings a resident; None: there is no trunk to ring her through."""
+        if self.dial_out:
+            return self.dial_out if self.dial_out != "none" else None
+        if self.trunk_url:
+            return "PJSIP/{number}@operator"
+        single = [peer.partition("/")[0] for peer in self.trunk_peers if _is_one(peer)]
+        if single:
+            return f"PJSIP/trunk/sip:{{number}}@{single[0]}"
+        return "PJSIP/resident" if self.test_resident else None
+
     def contradictions(self) -> list[str]:
         """What no single value shows."""
         problems = []
@@ -225,6 +258,10 @@ class Settings:
         if not self.dialplan.is_dir():
             problems.append(f"DOZVON_DIALPLAN={self.dialplan}: no such folder")
         return problems
+
+
+def _is_one(peer: str) -> bool:
+    return ipaddress.ip_network(peer).num_addresses == 1
 
 
 def _shown(name: str, text: str) -> str:

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from callback.missed import missed
 from directory.nouns import Caller, Company
 from directory.phones import masked
-from ivr.call import Call, Fact, Kind, Outcome
+from ivr.call import Call, Direction, Fact, Kind, Outcome
 from ivr.store import Outbox
 from tickets import book
 from tickets.limits import Limits
@@ -28,7 +28,7 @@ REMEMBERED = timedelta(minutes=2)
 _ROW = (
     "id", "company_id", "caller", "dialled", "resident_id", "house_id", "flat", "category", "queue", "priority",
     "arrived_at", "picked_up_at", "queued_at", "answered_at", "answered_by", "ended_at", "hung_up_by", "outcome",
-    "static_route",
+    "static_route", "direction",
 )  # fmt: skip
 
 
@@ -56,17 +56,29 @@ class Switchboard:
     calls: dict[str, Call] = field(default_factory=dict)
     _told: dict[str, set[str]] = field(default_factory=dict)
 
-    def open(self, call_id: str, at: datetime, caller: str | None, dialled: str | None) -> Call:
+    def open(
+        self,
+        call_id: str,
+        at: datetime,
+        caller: str | None,
+        dialled: str | None,
+        direction: Direction = Direction.INBOUND,
+    ) -> Call:
         """The call of that id, made if it is new; the earliest moment heard of is its arrival."""
         if known := self.calls.get(call_id):
             return known
-        call = Call(call_id, at, self.numbers.to_e164(caller), self.numbers.to_e164(dialled) or dialled)
+        call = Call(
+            call_id,
+            at,
+            self.numbers.to_e164(caller),
+            self.numbers.to_e164(dialled) or dialled,
+            direction=direction,
+        )
         if company := self.numbers.company_of(call.dialled):
             call.company_id = company.id
         self._admit(call)
-        self.outbox.write(
-            "recordings.expect", call=call.id, company_id=call.company_id, expected_at=call.arrived_at
-        )
+        if direction is Direction.INBOUND:  # a call back is recorded once the resident has answered
+            self._expect_recording(call, at)
         self.on_open(call)
         log.info("call arrived", extra={"call": call.id, "caller": masked(call.caller), "dialled": dialled})
         return call
@@ -108,13 +120,20 @@ class Switchboard:
         if call is None:
             if fact.kind is not Kind.ARRIVED:
                 return  # a call that ended before our time; the log knows it
-            call = self.open(fact.call, fact.at, fact.detail.get("caller"), fact.detail.get("dialled"))
+            call = self.open(
+                fact.call,
+                fact.at,
+                fact.detail.get("caller"),
+                fact.detail.get("dialled"),
+                Direction(fact.detail.get("direction", Direction.INBOUND)),
+            )
         if fact.key in self._told[fact.call]:
             return
         self._told[fact.call].add(fact.key)
         call.follow(fact)
         self._remember(call, fact)
         if fact.kind is Kind.ANSWERED:
+            self._expect_recording(call, fact.at)
             book.draft(self.outbox, call, self.limits, self.zone_of(call))
         if fact.kind is Kind.ENDED:
             self._ended(call)
@@ -153,9 +172,12 @@ class Switchboard:
     def _save(self, call: Call) -> None:
         self.outbox.write("calls.save", **{column: getattr(call, column) for column in _ROW})
 
+    def _expect_recording(self, call: Call, at: datetime) -> None:
+        self.outbox.write("recordings.expect", call=call.id, company_id=call.company_id, expected_at=at)
+
     def _ended(self, call: Call) -> None:
         log.info("call ended", extra={"call": call.id, "outcome": call.outcome})
-        promise = missed(call, self.limits.callback)
+        promise = missed(call, self.limits)
         if promise is not None:
             self.outbox.write(
                 "promises.open", **{name: getattr(promise, name) for name in promise.__dataclass_fields__}

@@ -17,10 +17,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ivr.call import Fact, Kind
+from ivr.call import Direction, Fact, Kind
 
 INBOUND = "from-trunk"
-"""The context in which residents' calls arrive."""
+"""The trunk's context: residents' calls arrive in it, and the leg that rings a resident begins in it."""
 
 # The file's names of the fields (cel_custom.conf) by the manager's.
 _MANAGER = {
@@ -69,6 +69,11 @@ class Row:
         return cls.of({ours: event[theirs] for theirs, ours in _MANAGER.items() if theirs in event})
 
     @property
+    def is_first(self) -> bool:
+        """Does a call begin with this channel? A leg dialled for another carries that one's linked id."""
+        return self.uniqueid == self.linkedid
+
+    @property
     def at(self) -> datetime:
         return datetime.fromtimestamp(float(self.stamp), UTC)
 
@@ -105,8 +110,15 @@ def extension(channel: str) -> str:
 class _Followed:
     """What is remembered of a call between its events."""
 
-    channel: str
     linkedid: str
+    resident: str | None
+    """The unique id of the resident's channel; a call back has none until she is rung."""
+    channel: str = ""
+    """Its name."""
+    going_on: set[str] = field(default_factory=set)
+    """The channels that must end before the call has ended."""
+    is_callback: bool = False
+    went: Mapping[str, Any] = field(default_factory=dict)
     bridge: str | None = None
     answered: bool = False
     with_whom: str | None = None
@@ -118,16 +130,26 @@ class CallLog:
 
     def __init__(self) -> None:
         self._calls: dict[str, _Followed] = {}
+        self._own: dict[str, str] = {}
+        """Which call a resident's channel, or her stand-in's, belongs to."""
         self._linked: dict[str, str] = {}
         self._bridges: dict[str, dict[str, str]] = {}
 
     def feed(self, row: Row) -> Iterator[Fact]:
         """The facts of one event; none for what does not concern a resident's call."""
-        followed = self._calls.get(row.uniqueid)
-        if followed is not None:
-            yield from self._of_resident(row, followed)
-        elif row.event == "CHAN_START" and row.fields.get("context") == INBOUND:
+        call_id = self._own.get(row.uniqueid)
+        if call_id is not None:
+            call = self._calls[call_id]
+            if row.uniqueid == call.resident:
+                yield from self._of_resident(row, call_id, call)
+            else:
+                yield from self._of_stand_in(row, call_id)
+            if row.event == "CHAN_END":
+                yield from self._ended(row, call_id, call)
+        elif row.event == "CHAN_START" and row.fields.get("context") == INBOUND and row.is_first:
             yield from self._arrived(row)
+        elif row.event == "USER_DEFINED" and row.fields.get("usereventname") == "Callback" and row.is_first:
+            yield from self._placed(row)
         else:
             yield from self._of_others(row)
 
@@ -135,47 +157,86 @@ class CallLog:
         """The resident's call that a channel belongs to."""
         return self._linked.get(linkedid)
 
-    def _arrived(self, row: Row) -> Iterator[Fact]:
-        self._calls[row.uniqueid] = _Followed(row.channel, row.linkedid)
+    def _follow(self, row: Row, call: _Followed) -> None:
+        self._calls[row.uniqueid] = call
         self._linked[row.linkedid] = row.uniqueid
+        self._owns(row.uniqueid, call, row.uniqueid)
+
+    def _owns(self, call_id: str, call: _Followed, channel: str) -> None:
+        self._own[channel] = call_id
+        call.going_on.add(channel)
+
+    def _arrived(self, row: Row) -> Iterator[Fact]:
+        self._follow(row, _Followed(row.linkedid, row.uniqueid, row.channel))
         detail = {"caller": row.fields.get("num", ""), "dialled": row.fields.get("exten", "")}
         yield self._fact(row.uniqueid, row, Kind.ARRIVED, **detail)
 
-    def _of_resident(self, row: Row, call: _Followed) -> Iterator[Fact]:
+    def _placed(self, row: Row) -> Iterator[Fact]:
+        """We call back: PROMISE|PHONE|LINE|CATEGORY|PRIORITY, as `ivr.asterisk.desk` has written it."""
+        self._follow(row, _Followed(row.linkedid, None, is_callback=True))
+        promise, caller, dialled, category, priority = (str(row.extra.get("extra", "")).split("|") + [""] * 5)[:5]
+        yield self._fact(
+            row.uniqueid,
+            row,
+            Kind.ARRIVED,
+            direction=Direction.CALLBACK,
+            promise=promise,
+            caller=caller,
+            dialled=dialled,
+            category=category or None,
+            priority=int(priority) if priority.isdigit() else 0,
+        )
+
+    def _of_resident(self, row: Row, call_id: str, call: _Followed) -> Iterator[Fact]:
         match row.event:
             case "ANSWER":
-                yield self._fact(row.uniqueid, row, Kind.PICKED_UP)
-            case "APP_START" if row.fields.get("appname") == "Queue":
-                queue = row.fields.get("appdata", "").partition(",")[0]
-                yield self._fact(row.uniqueid, row, Kind.QUEUED, queue=queue)
+                yield self._fact(call_id, row, Kind.PICKED_UP)
             case "APP_START" if row.fields.get("appname") == "Record":
-                yield self._fact(row.uniqueid, row, Kind.MESSAGE)
-            case "USER_DEFINED" if row.fields.get("usereventname") == "LeftQueue":
-                status = row.extra.get("extra", "")
-                yield self._fact(row.uniqueid, row, Kind.LEFT_QUEUE, status=status)
+                yield self._fact(call_id, row, Kind.MESSAGE)
             case "USER_DEFINED" if row.fields.get("usereventname") == "StaticRoute":
-                yield self._fact(row.uniqueid, row, Kind.STATIC_ROUTE)
+                yield self._fact(call_id, row, Kind.STATIC_ROUTE)
+            case "USER_DEFINED" if row.fields.get("usereventname") == "Went":
+                call.went = _went(row)
             case "BRIDGE_ENTER":
                 call.bridge = self._enter(row)
-                yield from self._met(row.uniqueid, row, call)
+                yield from self._met(call_id, row, call)
             case "BRIDGE_EXIT":
                 self._leave(row)
                 call.bridge = None
             case "BLINDTRANSFER" | "ATTENDEDTRANSFER":
                 yield from self._transferred(row)
-            case "HANGUP":
-                yield self._fact(
-                    row.uniqueid, row, Kind.HUNG_UP, _by(row, call), cause=row.extra.get("hangupcause")
-                )
-            case "CHAN_END":
-                yield self._fact(row.uniqueid, row, Kind.ENDED)
-                self._forget(row.uniqueid)
+            case "HANGUP" if call.answered or not call.is_callback:
+                cause = row.extra.get("hangupcause")
+                yield self._fact(call_id, row, Kind.HUNG_UP, _by(row, call), cause=cause)
+            case _:
+                yield from self._in_queue(row, call_id, call)
+
+    def _of_stand_in(self, row: Row, call_id: str) -> Iterator[Fact]:
+        yield from self._in_queue(row, call_id, self._calls[call_id])
+
+    def _in_queue(self, row: Row, call_id: str, call: _Followed) -> Iterator[Fact]:
+        match row.event:
+            case "APP_START" if row.fields.get("appname") == "Queue":
+                queue = row.fields.get("appdata", "").partition(",")[0]
+                yield self._fact(call_id, row, Kind.QUEUED, queue=queue, **call.went)
+            case "USER_DEFINED" if row.fields.get("usereventname") == "LeftQueue":
+                yield self._fact(call_id, row, Kind.LEFT_QUEUE, status=row.extra.get("extra", ""))
+
+    def _ended(self, row: Row, call_id: str, call: _Followed) -> Iterator[Fact]:
+        """A call back ends with the later of the resident's channel and her stand-in's."""
+        call.going_on.discard(row.uniqueid)
+        del self._own[row.uniqueid]
+        if not call.going_on:
+            yield self._fact(call_id, row, Kind.ENDED)
+            self._forget(call_id)
 
     def _of_others(self, row: Row) -> Iterator[Fact]:
         call_id = self._linked.get(row.linkedid)
         match row.event:
             case "CHAN_START" if call_id and row.channel.startswith("PJSIP/"):
-                yield self._fact(call_id, row, Kind.RANG, extension(row.channel))
+                yield from self._rang(row, call_id, self._calls[call_id])
+            case "USER_DEFINED" if call_id:
+                yield from self._told_by_dispatcher(row, call_id)
             case "BRIDGE_ENTER":
                 bridge = self._enter(row)
                 for met, call in self._calls.items():
@@ -185,6 +246,24 @@ class CallLog:
                 self._leave(row)
             case "BLINDTRANSFER" | "ATTENDEDTRANSFER":
                 yield from self._transferred(row)
+
+    def _rang(self, row: Row, call_id: str, call: _Followed) -> Iterator[Fact]:
+        if row.fields.get("context") != INBOUND:
+            yield self._fact(call_id, row, Kind.RANG, extension(row.channel))
+        elif call.is_callback:
+            call.resident, call.channel = row.uniqueid, row.channel
+            self._owns(call_id, call, row.uniqueid)
+            yield self._fact(call_id, row, Kind.RANG, "resident")
+
+    def _told_by_dispatcher(self, row: Row, call_id: str) -> Iterator[Fact]:
+        who = extension(row.channel)
+        match row.fields.get("usereventname"):
+            case "Accepted":
+                yield self._fact(call_id, row, Kind.ACCEPTED, who)
+            case "Tried":
+                yield self._fact(call_id, row, Kind.TRIED, who, status=row.extra.get("extra", ""))
+            case "Machine":
+                yield self._fact(call_id, row, Kind.MACHINE, who)
 
     def _enter(self, row: Row) -> str:
         bridge = str(row.extra.get("bridge_id", ""))
@@ -201,7 +280,7 @@ class CallLog:
     def _met(self, call_id: str, row: Row, call: _Followed) -> Iterator[Fact]:
         """The resident shares a bridge with somebody: the first time she is answered, then she is joined."""
         members = self._bridges.get(call.bridge or "", {})
-        others = [extension(channel) for unique, channel in members.items() if unique != call_id]
+        others = [extension(channel) for unique, channel in members.items() if unique != call.resident]
         if not others or others[-1] == call.with_whom:
             return
         call.with_whom = others[-1]
@@ -216,7 +295,7 @@ class CallLog:
         how = "blind" if row.event == "BLINDTRANSFER" else "attended"
         target = extra.get("extension") or extension(str(extra.get("transfer_target_channel_name", "")))
         for call_id, call in self._calls.items():
-            if call_id in parties or (call.bridge is not None and call.bridge in bridges):
+            if call.resident in parties or (call.bridge is not None and call.bridge in bridges):
                 yield self._fact(call_id, row, Kind.TRANSFERRED, extension(row.channel), how=how, to=target)
 
     def _fact(self, call_id: str, row: Row, kind: Kind, who: str | None = None, **detail: Any) -> Fact:
@@ -227,6 +306,12 @@ class CallLog:
     def _forget(self, call_id: str) -> None:
         call = self._calls.pop(call_id)
         self._linked.pop(call.linkedid, None)
+
+
+def _went(row: Row) -> dict[str, Any]:
+    """CATEGORY|PRIORITY of a call that goes to the queue; empty where the controller said nothing."""
+    category, _, priority = str(row.extra.get("extra", "")).partition("|")
+    return {"category": category, "priority": int(priority)} if category and priority.isdigit() else {}
 
 
 def _by(row: Row, call: _Followed) -> str | None:

@@ -120,6 +120,7 @@ def render(
         "rtp_from": settings.rtp_from,
         "rtp_to": settings.rtp_to,
         "queue_limit": int(settings.queue_limit),
+        "offer_after": int(settings.offer_after),
         "default_queue": DEFAULT_QUEUE,
     }
     files = {name: fill(name, values) for name in PLAIN} | dict.fromkeys(EMPTY, "")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ivr.asterisk.cel import CallLog, Row, extension, read_log
 from ivr.asterisk.manager import Ami, Event
-from ivr.call import Call, Fact, Kind
+from ivr.call import Call, Direction, Fact, Kind
 from ivr.errors import LedgerAway, PeerError
 from ivr.settings import Settings
 from ivr.store import Store
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 MARGIN = timedelta(seconds=10)
 """The log is read from a little before the last known moment: what is told twice is remembered once."""
 STOCK_RETRY = 2.0
+PLACED_LATELY = timedelta(seconds=20)
 OVERLAP = 2.0
 """Seconds by which the stream may tell an event later than the log has its moment."""
 
@@ -45,12 +47,14 @@ class Follower:
     ) -> None:
         assert settings.ami_secret is not None
         self._name = settings.asterisk_name
+        self._spool = settings.spool
         self._switchboard, self._store, self._now = switchboard, store, now
         self._cel_file = cel_file
         self._calls = CallLog()
         self._held_back: list[Event] | None = []
         self._known_until: datetime | None = None
         """Nothing before it is missing; None: everything may be."""
+        self._link_lost_at: datetime | None = None
         self._missing: set[str] = set()
         self.took_stock = asyncio.Event()
         """Set once everything that happened before now is known."""
@@ -89,7 +93,7 @@ class Follower:
     def _lost_link(self) -> None:
         self._held_back = []
         if self.took_stock.is_set():
-            self._known_until = self._now()
+            self._known_until = self._link_lost_at = self._now()
         self.took_stock.clear()
 
     async def remember(self) -> None:
@@ -122,7 +126,7 @@ class Follower:
         last_seen = {row.linkedid: row.at for row in read}
         for call in gone:
             if call.ended_at is None:  # or it ended while stock was taken
-                self._switchboard.take(lost(call, last_seen.get(call.id, call.arrived_at)))
+                self._switchboard.take(lost(call, self._last_sign_of(call, last_seen)))
         self.took_stock.set()
         log.info("stock taken", extra={"calls": len(self._switchboard.going_on())})
 
@@ -137,6 +141,19 @@ class Follower:
             self._follow(row)
         return read, await self._gone()
 
+    def _last_sign_of(self, call: Call, last_seen: Mapping[str, datetime]) -> datetime:
+        """The last moment at which a call that nobody saw end was surely there: in the log, in its recording (it
+        is written as long as anybody speaks), or when the link broke that we followed it by."""
+        signs = [call.arrived_at]
+        if call.id in last_seen:
+            signs.append(last_seen[call.id])
+        with contextlib.suppress(OSError):
+            written = (self._spool / f"{call.id}.raw").stat().st_mtime
+            signs.append(datetime.fromtimestamp(written, UTC))
+        if self._link_lost_at is not None and call.arrived_at < self._link_lost_at:
+            signs.append(self._link_lost_at)
+        return max(signs)
+
     async def sweep(self) -> None:
         """Close calls whose channel has been gone for two looks though nobody told their end."""
         if not self.took_stock.is_set():
@@ -148,15 +165,23 @@ class Follower:
         self._missing = {call.id for call in gone}
 
     async def _gone(self) -> list[Call]:
-        """Calls that go on here but not in Asterisk."""
-        before = self._switchboard.going_on()
-        channels = await self.ami.ask("CoreShowChannels")
-        alive = {event["Uniqueid"] for event in channels if event.get("Event") == "CoreShowChannel"}
+        """Calls that go on here but not in Asterisk. One that was placed just now may still come to be there."""
+        before, young = self._switchboard.going_on(), self._now() - PLACED_LATELY
+        alive = await self.alive()
         return [
             call
             for call in before
-            if call.id not in alive and call.ended_at is None and call.id.startswith(f"{self._name}-")
+            if call.id not in alive
+            and call.ended_at is None
+            and call.id.startswith(f"{self._name}-")
+            and not (call.direction is Direction.CALLBACK and call.arrived_at > young)
         ]
+
+    async def alive(self) -> set[str]:
+        """The ids of the calls that have any channel in Asterisk: each carries the id of the call it belongs to."""
+        channels = await self.ami.ask("CoreShowChannels")
+        shown = [event for event in channels if event.get("Event") == "CoreShowChannel"]
+        return {event[name] for event in shown for name in ("Uniqueid", "Linkedid")}
 
     async def _resume_known(self) -> list[datetime]:
         """Take up what the ledger knows as going on; returns when those calls arrived."""
@@ -165,6 +190,7 @@ class Follower:
         for row in rows:
             if row["id"] not in self._switchboard.calls:
                 call = Call(**{name: row[name] for name in row if name in Call.__slots__})
+                call.direction = Direction(call.direction)
                 mine = [
                     Fact(f["call_id"], f["at"], Kind(f["kind"]), f["key"], f["who"], f["detail"])
                     for f in facts

@@ -121,7 +121,7 @@ class Ami:
             self._stock.cancel()
         self._manager.close()
 
-    async def ask(self, action: str, *, within: float = ACTION_WITHIN, **fields: str) -> list[Event]:
+    async def ask(self, action: str, *, within: float = ACTION_WITHIN, **fields: str | list[str]) -> list[Event]:
         """Send an action; returns the response and, for a list, its events.
 
         Raises Disconnected when no answer comes, PeerError when Asterisk says no.
@@ -135,8 +135,9 @@ class Ami:
         except TimeoutError:
             raise Disconnected(f"{action}: no answer within {within:g} s") from None
         messages: list[Any] = answer if isinstance(answer, list) else [answer]
-        if messages[0].get("Response", "Success") not in {"Success", "Follows"}:
-            raise PeerError(f"{action}: {messages[0].get('Message', 'refused')}")
+        for message in messages:
+            if message.get("Response", "Success") not in {"Success", "Follows"}:
+                raise PeerError(f"{action}: {message.get('Message', 'refused')}")
         return [dict(message) for message in messages]
 
     async def probe(self, within: float = ACTION_WITHIN) -> None:

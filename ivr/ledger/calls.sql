@@ -2,10 +2,10 @@
 -- The row of a call as it is known now. Told again it changes nothing; told out of order it loses nothing.
 INSERT INTO calls (
     id, company_id, caller, dialled, resident_id, house_id, flat, category, queue, priority, arrived_at,
-    picked_up_at, queued_at, answered_at, answered_by, ended_at, hung_up_by, outcome, static_route
+    picked_up_at, queued_at, answered_at, answered_by, ended_at, hung_up_by, outcome, static_route, direction
 ) VALUES (
     :id, :company_id, :caller, :dialled, :resident_id, :house_id, :flat, :category, :queue, :priority, :arrived_at,
-    :picked_up_at, :queued_at, :answered_at, :answered_by, :ended_at, :hung_up_by, :outcome, :static_route
+    :picked_up_at, :queued_at, :answered_at, :answered_by, :ended_at, :hung_up_by, :outcome, :static_route, :direction
 ) ON CONFLICT (id) DO UPDATE SET
     company_id = coalesce(excluded.company_id, calls.company_id),
     caller = coalesce(excluded.caller, calls.caller),
@@ -23,7 +23,9 @@ INSERT INTO calls (
     answered_by = coalesce(calls.answered_by, excluded.answered_by),
     ended_at = coalesce(calls.ended_at, excluded.ended_at),
     hung_up_by = coalesce(calls.hung_up_by, excluded.hung_up_by),
-    outcome = coalesce(calls.outcome, excluded.outcome),
+    -- another controller may not have heard the menu: who has, knows better
+    outcome = CASE WHEN calls.outcome = 'abandoned_in_greeting' THEN coalesce(excluded.outcome, calls.outcome)
+                   ELSE coalesce(calls.outcome, excluded.outcome) END,
     static_route = calls.static_route OR excluded.static_route;
 
 -- name: note*!
