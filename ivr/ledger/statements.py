@@ -11,10 +11,13 @@ from ivr.store import Row
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = {
+    "blocked": "directory/blocked.sql",
     "calls": "ivr/ledger/calls.sql",
     "directory": "directory/directory.sql",
+    "moves": "callback/moves.sql",
     "promises": "callback/promises.sql",
     "recordings": "recordings/recordings.sql",
+    "report": "callback/report.sql",
     "tickets": "tickets/tickets.sql",
 }
 
