@@ -127,7 +127,7 @@ WITH asked AS (
 ), settled AS (
     UPDATE promises p SET
         status = CASE WHEN p.status = 'open' AND :now::timestamptz <= p.due_at THEN 'kept' ELSE 'broken' END::promise_status,
-        why = CASE WHEN p.status = 'open' AND :now::timestamptz > p.due_at THEN :late ELSE p.why END,
+        why = CASE WHEN p.status = 'open' AND :now::timestamptz <= p.due_at THEN NULL ELSE coalesce(p.why, :late) END,
         reached_at = :now::timestamptz, closed_at = :now::timestamptz,
         answer_mark_at = NULL, due_mark_at = NULL, next_attempt_at = NULL
     FROM asked WHERE p.id = asked.id OR p.phone = asked.phone AND p.closed_at IS NULL
@@ -177,7 +177,7 @@ WHERE p.id = :id::bigint AND other.status = 'open';
 -- name: not_a_talk^
 -- The talk that closed it was none: its row says so from now on, and its timeline who said it.
 WITH told AS (
-    UPDATE calls SET outcome = outcome
+    UPDATE calls SET outcome = 'machine'
     FROM promises
     WHERE promises.id = :id::bigint AND calls.id = promises.reached_by AND calls.ended_at IS NOT NULL
     RETURNING calls.id
