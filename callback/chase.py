@@ -99,7 +99,9 @@ class Chaser:
         since = now - LOOKED_BACK
         if self._all_talks_at is None or now - self._all_talks_at > LOOKED_BACK or now < self._all_talks_at:
             self._all_talks_at, since = now, now - self.rules.give_up
-        for row in await self.store.all("promises.reach", now=now, since=since, talk=self.rules.talk, late="late"):
+        for row in await self.store.all(
+            "promises.reach", now=now, since=since, talk=self.rules.talk, late="late"
+        ):
             log.info("a promise is reached", extra={"promise": row["id"], "status": row["status"]})
 
     async def mark(self, now: datetime) -> None:
@@ -177,7 +179,9 @@ class Chaser:
             await self.desk.place(order)
         except Disconnected as error:
             # The order may have been carried out all the same: `look_after` will see.
-            log.warning("nobody knows whether a call back was placed", extra={"call": order.call, "why": str(error)})
+            log.warning(
+                "nobody knows whether a call back was placed", extra={"call": order.call, "why": str(error)}
+            )
         except PeerError as error:
             log.error("Asterisk refuses a call back", extra={"call": order.call, "why": str(error)})
             await self.store.run("promises.not_placed", calls=[order.call], now=now)
@@ -190,7 +194,9 @@ class Chaser:
         void = [
             row["call_id"]
             for row in rows
-            if row["call_id"] not in alive and not row["heard_of"] and now - row["placed_at"] > 2 * PLACED_WITHIN
+            if row["call_id"] not in alive
+            and not row["heard_of"]
+            and now - row["placed_at"] > 2 * PLACED_WITHIN
         ]
         if void:
             log.warning("calls back that were never placed", extra={"calls": void})

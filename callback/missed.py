@@ -8,7 +8,8 @@ from datetime import datetime
 from ivr.call import Call, Direction, Outcome
 from tickets.limits import Limits
 
-HIDDEN = "the caller's number is hidden: there is nobody to ring"
+HIDDEN = "hidden"
+"""Why (`words.toml`): the caller's number is hidden, there is nobody to ring."""
 
 HEARD = frozenset({Outcome.TALKED, Outcome.INFORMED})
 """Ends after which nobody is owed a call."""

@@ -16,7 +16,8 @@ WITH known AS (
         SELECT FROM blocked_numbers
         WHERE :phone LIKE replace(pattern, '*', '%')
           AND since <= :missed_at::timestamptz AND (lifted_at IS NULL OR lifted_at > :missed_at::timestamptz)
-    )
+    -- who reads the log later may judge otherwise how a call ended that Asterisk died under: what is written stands
+    ) AND NOT EXISTS (SELECT FROM calls WHERE id = :call AND outcome IN ('talked', 'informed'))
 ), promise AS (
     INSERT INTO promises (
         company_id, phone, line, category, queue, priority, reason, clause, missed_at, answer_mark_at, due_at,
@@ -195,6 +196,10 @@ WITH old AS (
     UPDATE promises SET closed_at = :now::timestamptz, next_attempt_at = NULL
     WHERE closed_at IS NULL AND status = 'broken' AND missed_at < :before::timestamptz
       AND (next_attempt_at IS NOT NULL OR phone IS NULL)
+      AND NOT EXISTS (  -- what somebody has taken up since is hers to the end of it
+          SELECT FROM promise_history h
+          WHERE h.promise_id = promises.id AND h.what IN ('postponed', 'reopened')
+            AND coalesce((h.detail ->> 'until')::timestamptz, h.at) >= :before::timestamptz)
     RETURNING id
 )
 INSERT INTO promise_history (promise_id, at, who, what) SELECT id, :now::timestamptz, 'hotline', 'given_up' FROM old

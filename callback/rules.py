@@ -42,12 +42,14 @@ def read(path: Path = FILE) -> Chase:
     ]
 
     def span(key: str, value: object) -> timedelta:
-        match = re.fullmatch(r"(\d{1,4})([smhd])", str(value))
+        match = re.fullmatch(r"([0-9]{1,4})([smhd])", str(value))
         made = timedelta(**{_UNITS[match[2]]: int(match[1])}) if match else timedelta()
         if not made:
             problems.append(f"{path.name}: {key} = {value!r}: like 30s, 2m, 1h or 1d")
         elif made > LONGEST.get(key, made):
-            problems.append(f"{path.name}: {key} = {value!r}: at most {LONGEST[key].total_seconds():g} seconds")
+            problems.append(
+                f"{path.name}: {key} = {value!r}: at most {LONGEST[key].total_seconds():g} seconds"
+            )
         return made
 
     steps = data.get("ladder")

@@ -36,16 +36,18 @@ from ivr.asterisk.desk import AmiDesk
 from ivr.asterisk.follower import Follower
 from ivr.asterisk.line import AgiLine
 from ivr.asterisk.manager import Ami
-from ivr.call import Call, Direction, Kind, why_left_queue
+from ivr.call import Call, Direction, Fact, Kind, why_left_queue
 from ivr.dialplan.keeper import Keeper
 from ivr.dialplan.reception import Place, ToQueue, ToVoicemail, reception, unanswered
 from ivr.errors import DialplanError, DozvonError, LedgerAway, PeerError
+from ivr.hook import Hook
 from ivr.ledger import Ledger
 from ivr.narrator import Narrator
 from ivr.settings import Settings
 from ivr.speech.prompts import PromptShelf
 from ivr.speech.voice import Voice
 from ivr.switchboard import Numbers, Switchboard
+from panel.events import Changes
 from panel.web import Panel
 from recordings import audio, keeper
 from tickets import limits
@@ -58,6 +60,7 @@ AT_MOST_EVERY = 0.1
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 """A machine since its start."""
 CONVERSATIONS = ("incoming", "unanswered")
+STEPS = frozenset({Kind.RANG, Kind.ACCEPTED, Kind.ANSWERED, Kind.ENDED})
 STANDSTILL = 30.0
 SETTLE = 0.5
 """Seconds that changes of the directory gather: an import is many statements."""
@@ -100,7 +103,10 @@ class Controller:
         self.switchboard = Switchboard(
             ledger, self.numbers, self.limits, ZoneInfo(settings.time_zone), on_open=self._on_open
         )
+        self.changes = Changes()
+        self.hook = Hook(ledger, settings.hook_url, settings.hook_secret)
         self.desk: AmiDesk | None = None
+        self.switchboard.watchers.append(self._show)
         self._tasks: set[asyncio.Task[None]] = set()
         self._soon: set[str] = set()
         self._reload_owed = False
@@ -144,8 +150,20 @@ class Controller:
         self._spawn(self._identify(call), f"identify {call.id}")
         if call.direction is Direction.INBOUND and call.caller is not None:
             for other in self.switchboard.going_on():
-                if other.direction is Direction.CALLBACK and other.caller == call.caller and not other.accepted:
+                if (
+                    other.direction is Direction.CALLBACK
+                    and other.caller == call.caller
+                    and not other.accepted
+                ):
                     self._spawn(self._take_back(other), f"take back {other.id}")
+
+    def _show(self, call: Call, fact: Fact) -> None:
+        """The pages show who is being called back, and how far it has come."""
+        if call.direction is Direction.CALLBACK and fact.kind in STEPS:
+            self.soon("show", self._ring)
+
+    async def _ring(self) -> None:
+        self.changes.ring()
 
     async def _take_back(self, callback: Call) -> None:
         if self.desk is not None:
@@ -334,6 +352,7 @@ async def controller(settings: Settings, voice: Voice | None) -> AsyncIterator[C
         await stack.enter_async_context(follower.ami)
         chaser = it.chaser(follower)
         ledger.listen("promises", chaser.wake)
+        ledger.listen("promises", it.changes.ring)
         ledger.listen("directory", lambda: it.soon("directory", partial(it.take_up_directory, follower.ami)))
         await stack.enter_async_context(AgiServer(it.converse, settings.agi_host, settings.agi_port))
         await stack.enter_async_context(_panel(it, follower))
@@ -355,7 +374,10 @@ async def _panel(it: Controller, follower: Follower) -> AsyncIterator[None]:
         }
 
     assert settings.panel_token is not None
-    panel = Panel(it.ledger, it.limits, settings.panel_token, now, health)
+    zone = ZoneInfo(settings.time_zone)
+    panel = Panel(
+        it.ledger, it.limits, settings.panel_token, now, health, zone, settings.language, it.changes
+    )
     runner = web.AppRunner(panel.application(), access_log=None)
     await runner.setup()
     try:

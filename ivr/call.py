@@ -16,6 +16,8 @@ MESSAGE_WORTH_HEARING = timedelta(seconds=2)
 """A shorter voice message is a hang-up at the tone, not a message."""
 TALK_WORTH_THE_NAME = timedelta(seconds=5)
 """Who is cut off sooner after the answer has not been helped: the call is missed."""
+DEAD_LINE, NOTICED_AFTER = 44, timedelta(seconds=60)
+"""Asterisk's cause for a line without sound, and how long it waits for some (`rtp_timeout` in pjsip.conf)."""
 
 
 class Direction(StrEnum):
@@ -117,8 +119,9 @@ _LEFT_QUEUE = {
     "LEAVEEMPTY": Outcome.NO_DISPATCHER,
     "JOINUNAVAIL": Outcome.NO_DISPATCHER,
     "LEAVEUNAVAIL": Outcome.NO_DISPATCHER,
-    # ours: the key she pressed while waiting
+    # ours: the key she pressed while waiting; who would leave a message and says nothing has only given up
     "CALLBACK": Outcome.CALLBACK_ASKED,
+    "MESSAGE": Outcome.ABANDONED_IN_QUEUE,
 }
 # Asterisk's DIALSTATUS of a resident who was rung in vain.
 _TRIED = {"BUSY": Outcome.BUSY, "NOANSWER": Outcome.NO_ANSWER}
@@ -239,14 +242,19 @@ class Call:
 
     def _how_it_ended(self, end: Fact) -> Outcome:
         broke_off = bool(end.detail.get("lost")) or self.hangup_cause in _CUT_OFF_CAUSES
+        # These count after a talk, too: handed on to a colleague who did not answer, she fell back into the queue.
+        if self.message_at is not None and end.at - self.message_at >= MESSAGE_WORTH_HEARING:
+            return Outcome.VOICEMAIL
+        if self.left_queue is Outcome.CALLBACK_ASKED:
+            return self.left_queue
         if self.answered_at is not None:
             if self.tried is Outcome.MACHINE:
                 return Outcome.MACHINE
-            hardly_begun = end.at - self.answered_at < TALK_WORTH_THE_NAME
-            return Outcome.CUT_OFF if broke_off and hardly_begun else Outcome.TALKED
-        if self.message_at is not None and end.at - self.message_at >= MESSAGE_WORTH_HEARING:
-            return Outcome.VOICEMAIL
-        if broke_off and self.left_queue is not Outcome.CALLBACK_ASKED:
+            lasted = end.at - self.answered_at
+            if self.hangup_cause == DEAD_LINE:
+                lasted -= NOTICED_AFTER
+            return Outcome.CUT_OFF if broke_off and lasted < TALK_WORTH_THE_NAME else Outcome.TALKED
+        if broke_off:
             return Outcome.CUT_OFF
         if self.direction is Direction.CALLBACK:
             return self._why_not_reached()

@@ -91,6 +91,13 @@ def _database(text: str) -> str:
     return text
 
 
+def _http(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("like https://HOST/PATH")
+    return text
+
+
 def _zone(text: str) -> str:
     try:
         return ZoneInfo(text).key
@@ -176,6 +183,11 @@ class Settings:
     panel_token: str | None = _setting(str, shown=False)
     """The administrator's bearer token of the JSON API."""
 
+    hook_url: str | None = _setting(_http, shown=False)
+    """Who is told of every broken promise, by POST (`ivr.hook`)."""
+    hook_secret: str | None = _setting(_secret, shown=False)
+    """What those messages are signed with."""
+
     dialplan: Path = _setting(Path, HERE / "dialplan")
     """The folder with the admin's `*.toml` rules."""
     recorded: Path | None = _setting(Path)
@@ -255,6 +267,8 @@ class Settings:
             problems += [f"DOZVON_{name}_PORT and DOZVON_{twin}_PORT: both {port}" for twin in twins]
         if self.asterisk == "external" and self.ami_secret is None:
             problems.append("DOZVON_AMI_SECRET: an external Asterisk asks for its manager's secret")
+        if self.hook_url and not self.hook_secret:
+            problems.append("DOZVON_HOOK_SECRET: what DOZVON_HOOK_URL is sent is signed with it")
         if not self.dialplan.is_dir():
             problems.append(f"DOZVON_DIALPLAN={self.dialplan}: no such folder")
         return problems

@@ -174,7 +174,9 @@ class CallLog:
     def _placed(self, row: Row) -> Iterator[Fact]:
         """We call back: PROMISE|PHONE|LINE|CATEGORY|PRIORITY, as `ivr.asterisk.desk` has written it."""
         self._follow(row, _Followed(row.linkedid, None, is_callback=True))
-        promise, caller, dialled, category, priority = (str(row.extra.get("extra", "")).split("|") + [""] * 5)[:5]
+        promise, caller, dialled, category, priority = (
+            str(row.extra.get("extra", "")).split("|") + [""] * 5
+        )[:5]
         yield self._fact(
             row.uniqueid,
             row,

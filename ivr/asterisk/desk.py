@@ -57,22 +57,21 @@ class AmiDesk:
         return Waiting(priority, call.arrived_at if call.direction is Direction.INBOUND else None)
 
     async def place(self, order: Order) -> None:
-        if self._dial_out is None or set(order.phone) - ALPHABET:
+        if self._dial_out is None or not _is_number(order.phone):
             raise PeerError(f"{order.call}: nobody can be rung: no trunk, or a strange number")
         number = {"number": order.phone, "digits": order.phone.lstrip("+")}
+        line = order.line if order.line and _is_number(order.line) else ""  # it was dialled by anybody
+        queue, category = _word(order.queue), _word(order.category or "")
         variables = {
             "PLACE_BY": int(order.place_by.timestamp()),
-            "CALLBACK": "|".join(
-                str(part or "")
-                for part in (order.promise, order.phone, order.line, order.category, order.priority)
-            ),
-            "QUEUE": order.queue,
+            "CALLBACK": f"{order.promise}|{order.phone}|{line}|{category}|{order.priority}",
+            "QUEUE": queue,
             "QUEUE_PRIO": order.priority,
             "QUEUE_POSITION": order.position or "",
             "STAND_IN_FOR": _seconds(self._stand_in),
             # inherited by the dispatcher's channel
             "__CALL": order.call,
-            "__LINE": order.line or "",
+            "__LINE": line,
             "__OUT": self._dial_out.format(**number),
             "__RING_FOR": _seconds(self._ring),
         }
@@ -96,6 +95,15 @@ class AmiDesk:
 
 def _seconds(span: timedelta) -> int:
     return max(1, round(span.total_seconds()))
+
+
+def _is_number(text: str) -> bool:
+    return bool(text) and not set(text) - ALPHABET
+
+
+def _word(text: str) -> str:
+    """As the value of a variable can carry it: Asterisk reads what follows a comma as another variable."""
+    return "".join(char for char in text if char.isalnum() or char in "-_.")
 
 
 def _plain(text: str) -> str:

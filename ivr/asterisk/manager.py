@@ -121,7 +121,9 @@ class Ami:
             self._stock.cancel()
         self._manager.close()
 
-    async def ask(self, action: str, *, within: float = ACTION_WITHIN, **fields: str | list[str]) -> list[Event]:
+    async def ask(
+        self, action: str, *, within: float = ACTION_WITHIN, **fields: str | list[str]
+    ) -> list[Event]:
         """Send an action; returns the response and, for a list, its events.
 
         Raises Disconnected when no answer comes, PeerError when Asterisk says no.

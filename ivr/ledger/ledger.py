@@ -36,7 +36,13 @@ LOOK_EVERY = 5.0
 READ_WITHIN = 5.0
 
 _FIRST = ("calls.save", "calls.note")
-_AWAY = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
+_AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # its state machine, when the server dies between two messages
+)
 _REFUSED = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
