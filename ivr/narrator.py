@@ -18,10 +18,14 @@ from ivr.speech.prompts import PromptShelf
 
 log = logging.getLogger(__name__)
 
-STATIC = ("static_welcome", "all_busy", "callback_promise", "voicemail_thanks")
+STATIC = (
+    "static_welcome", "queue_offer", "place_kept", "number_hidden", "all_busy", "callback_promise", "voicemail_ask",
+    "voicemail_thanks", "callback_accepted", "callback_greeting", "callback_busy",
+    "callback_no_answer",
+)  # fmt: skip
 """What Asterisk says by itself."""
-SPOKEN = ("welcome", "recording_notice", "wrong_key", "no_input", "no_dispatcher", "voicemail_ask", "goodbye")
-"""What the conversations say beside the menus (`ivr.dialplan.reception`)."""
+SPOKEN = ("welcome", "recording_notice", "wrong_key", "no_input", "no_dispatcher", "goodbye")
+"""What only the conversations say, beside the menus (`ivr.dialplan.reception`)."""
 NOBODY = Company(id=0, code="any", name="")
 """Whoever dials a number no company owns is greeted all the same."""
 

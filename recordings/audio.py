@@ -1,7 +1,8 @@
-"""A call's audio: taken in from Asterisk's raw recording, measured, cut for listening. pydub's only door.
+"""A call's audio: taken in from what Asterisk recorded, measured, cut for listening. pydub's only door.
 
 A recording has two channels: LEFT is what came from the resident, RIGHT what she heard
-(`MixMonitor` with option D: 16-bit little-endian, 8 kHz, interleaved, no header).
+(`MixMonitor` with option D: 16-bit little-endian, 8 kHz, interleaved, no header). A voice message has one
+channel: the resident's (`Record` to a WAV of 16 bits and 8 kHz).
 Everything here blocks; call it in a thread. A recording may be hours long (1 hour = 115 MB): nothing
 is held whole.
 """
@@ -38,7 +39,11 @@ VOICED = -40.0
 LONGEST = (2**32 - 64) // 4
 """Samples a channel that a WAV can hold: 37 hours."""
 
-Stereo = npt.NDArray[np.int16]
+MESSAGE_HEAD = 44
+"""Bytes before the samples of Asterisk's WAV."""
+
+Samples = npt.NDArray[np.int16]
+"""One row a sample, one column a channel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +63,40 @@ def take_in(raw: Path, wav: Path) -> Audio:
 
     The WAV appears whole under its name or not at all; the raw file stays. Odd bytes at its end are dropped.
     """
+    with raw.open("rb") as source:
+        return _take_in(source, raw.stat().st_size // 4, wav, channels=2)
+
+
+def take_in_message(left: Path, wav: Path) -> Audio:
+    """The same for what a resident said after the tone: a WAV of one channel, `voiced` is (hers, 0).
+
+    Asterisk writes the length into its header last; the file itself says it, so that nothing a killed Asterisk
+    had heard is lost. Raises ValueError when there is no such header: torn, or another format.
+    """
+    with left.open("rb") as source:
+        head = source.read(MESSAGE_HEAD)
+        if len(head) < MESSAGE_HEAD or _format(head) != _format(_header(0, channels=1)):
+            raise ValueError(f"{left.name}: no WAV of 8 kHz, 16 bits and one channel")
+        return _take_in(source, (left.stat().st_size - MESSAGE_HEAD) // 2, wav, channels=1)
+
+
+def _take_in(source: BinaryIO, samples: int, wav: Path, channels: int) -> Audio:
     wav.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    samples = min(raw.stat().st_size // 4, LONGEST)
-    voiced = np.zeros(2)
+    samples = min(samples, LONGEST)
+    voiced = np.zeros(channels)
     digest = hashlib.sha256()
     part = wav.with_name(wav.name + ".part")
     part.touch(mode=0o600)  # voices are for those who may hear them
-    with raw.open("rb") as source, part.open("wb") as out:
-        _write(out, digest, _header(samples))
-        for block in _blocks(source, samples):
+    with part.open("wb") as out:
+        _write(out, digest, _header(samples, channels))
+        for block in _blocks(source, samples, channels):
             voiced += _voiced(block)
             _write(out, digest, block.tobytes())
         out.flush()
         os.fsync(out.fileno())
     part.replace(wav)
-    return Audio(
-        wav, samples / RATE, digest.hexdigest(), 44 + 4 * samples, (float(voiced[0]), float(voiced[1]))
-    )
+    hers, heard = (*voiced.tolist(), 0.0)[:2]
+    return Audio(wav, samples / RATE, digest.hexdigest(), 44 + 2 * channels * samples, (hers, heard))
 
 
 def tone_seconds(path: Path, channel: int, hz: float) -> float:
@@ -100,9 +122,10 @@ def excerpt(path: Path, start: float, end: float, to: Path) -> Path:
     return to
 
 
-def _header(samples: int) -> bytes:
-    """The 44 bytes before the samples of a stereo WAV. Written by hand: `wave` would go back to patch it."""
-    size = 4 * samples
+def _header(samples: int, channels: int) -> bytes:
+    """The 44 bytes before the samples of a WAV. Written by hand: `wave` would go back to patch it."""
+    frame = 2 * channels
+    size = frame * samples
     return struct.pack(
         "<4sI4s4sIHHIIHH4sI",
         b"RIFF",
@@ -111,29 +134,35 @@ def _header(samples: int) -> bytes:
         b"fmt ",
         16,
         1,
-        2,
+        channels,
         RATE,
-        4 * RATE,
-        4,
+        frame * RATE,
+        frame,
         16,
         b"data",
         size,
     )
 
 
-def _blocks(source: BinaryIO, samples: int) -> Iterator[Stereo]:
+def _format(head: bytes) -> tuple[bytes, bytes, bytes]:
+    """What a WAV's header says beside lengths."""
+    return head[:4], head[8:36], head[36:40]
+
+
+def _blocks(source: BinaryIO, samples: int, channels: int) -> Iterator[Samples]:
     for done in range(0, samples, BLOCK):
         wanted = min(BLOCK, samples - done)
-        pcm = source.read(4 * wanted)
-        if len(pcm) < 4 * wanted:
+        size = 2 * channels * wanted
+        pcm = source.read(size)
+        if len(pcm) < size:
             raise OSError(f"{source.name}: became shorter while it was read")
-        yield np.frombuffer(pcm, "<i2").reshape(-1, 2)
+        yield np.frombuffer(pcm, "<i2").reshape(-1, channels)
 
 
-def _voiced(block: Stereo) -> npt.NDArray[np.float64]:
+def _voiced(block: Samples) -> npt.NDArray[np.float64]:
     """Seconds with a voice, per channel; whole frames are counted."""
     whole = len(block) // FRAME * FRAME
-    frames = block[:whole].reshape(-1, FRAME, 2).astype(np.float32) / 32768
+    frames = block[:whole].reshape(-1, FRAME, block.shape[1]).astype(np.float32) / 32768
     power = np.einsum("fsc,fsc->fc", frames, frames) / FRAME
     loud: npt.NDArray[np.bool_] = power > 10 ** (VOICED / 10)
     seconds: npt.NDArray[np.float64] = np.count_nonzero(loud, axis=0) * (FRAME / RATE)

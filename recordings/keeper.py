@@ -1,4 +1,7 @@
-"""A recording's way from Asterisk's spool into the ledger: captured, taken in, attached, or said to be lost."""
+"""A recording's way from Asterisk's spool into the ledger: captured, taken in, attached, or said to be lost.
+
+So is a voice message's: what a resident said after the tone.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,8 @@ LOST_AFTER = timedelta(minutes=5)
 LOOKED_AT = 500
 AT_ONCE = 60
 """Recordings taken in at one look; the rest waits for the next one."""
+TORN = ".torn"
+"""What is put behind the name of a message that cannot be read: it is kept for a person to look at."""
 
 
 class Audio(Protocol):
@@ -88,3 +93,50 @@ async def _sweep(store: Store, spool: Path, now: datetime) -> None:
     left = [raw.stem for raw in spool.glob("*.raw") if raw.stat().st_mtime <= old]
     for row in await store.all("recordings.attached", calls=left) if left else ():
         (spool / f"{row['call_id']}.raw").unlink(missing_ok=True)
+
+
+async def look_for_messages(store: Store, take_in: TakeIn, spool: Path, kept: Path, now: datetime) -> int:
+    """Take in the voice messages Asterisk has let go of; returns how many.
+
+    Runs again and again; each message is attached once. Its file is dropped when the ledger has it, not sooner.
+    """
+    settled = (now - SETTLED).timestamp()
+    left = sorted(path.stem for path in spool.glob("*.wav") if path.stat().st_mtime <= settled)[:LOOKED_AT]
+    taken = 0
+    for row in await store.all("recordings.left_messages", calls=left) if left else ():
+        wav = spool / f"{row['call_id']}.wav"
+        if row["attached"]:  # somebody died between the attaching and the dropping
+            wav.unlink(missing_ok=True)
+        elif taken < AT_ONCE:
+            taken += await _take_in_message(store, take_in, wav, kept, row, now)
+    return taken
+
+
+async def _take_in_message(
+    store: Store, take_in: TakeIn, left: Path, kept: Path, row: Row, now: datetime
+) -> bool:
+    """False when it cannot be kept now, or not be read at all."""
+    wav = kept / row["ended_at"].strftime("%Y/%m/%d") / f"{row['call_id']}-message.wav"
+    try:
+        audio = await asyncio.to_thread(take_in, left, wav)
+    except ValueError as error:
+        log.error(
+            "a message cannot be read; it is set aside", extra={"call": row["call_id"], "why": str(error)}
+        )
+        left.rename(left.with_name(left.name + TORN))
+        return False
+    except OSError as error:
+        log.error("a message cannot be taken in yet", extra={"call": row["call_id"], "why": str(error)})
+        return False
+    await store.run(
+        "recordings.attach_message",
+        call=row["call_id"],
+        path=str(wav.relative_to(kept)),
+        seconds=audio.seconds,
+        bytes=audio.bytes,
+        sha256=audio.sha256,
+        voiced=audio.voiced[0],
+        attached_at=now,
+    )
+    left.unlink()
+    return True

@@ -23,5 +23,21 @@ ORDER BY calls.ended_at LIMIT :most;
 -- Which of these calls' recordings the ledger has.
 SELECT call_id FROM recordings WHERE status = 'attached' AND call_id = ANY(:calls::text[]);
 
+-- name: left_messages
+-- Of these calls those that have ended, and whether the ledger has their message.
+SELECT calls.id AS call_id, calls.ended_at, messages.call_id IS NOT NULL AS attached
+FROM calls LEFT JOIN messages ON messages.call_id = calls.id
+WHERE calls.id = ANY(:calls::text[]) AND calls.ended_at IS NOT NULL
+ORDER BY calls.ended_at;
+
+-- name: attach_message!
+-- What a resident said after the tone; once.
+INSERT INTO messages (call_id, path, seconds, bytes, sha256, voiced, attached_at)
+VALUES (:call, :path, :seconds, :bytes, :sha256, :voiced, :attached_at::timestamptz)
+ON CONFLICT DO NOTHING;
+
+-- name: message_of_call^
+SELECT * FROM messages WHERE call_id = :call;
+
 -- name: of_call^
 SELECT * FROM recordings WHERE call_id = :call;

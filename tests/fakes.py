@@ -1,13 +1,15 @@
-"""What stands at the edges in tests: a line to a scripted resident, a store and an outbox in memory."""
+"""What stands at the edges in tests: a line to a scripted resident, dispatchers' queues, a store and an outbox."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from callback.chase import Order
+from callback.turns import Queue
 from ivr.call import Kind
 from ivr.errors import HungUp
 from ivr.store import Row
@@ -179,3 +181,37 @@ class FakeStore(FakeOutbox):
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[FakeStore]:
         yield self
+
+
+class FakeDesk:
+    """`callback.chase.Desk`: the queues are what `queues` says, or one dispatcher and nobody waiting."""
+
+    def __init__(self, name: str = "dozvon", dispatchers: int = 1) -> None:
+        self.name = name
+        self.queues: dict[str, Queue] = {}
+        self.otherwise = Queue(dispatchers)
+        self.asked: list[str] = []
+        self.placed: list[Order] = []
+        self.taken_back: list[str] = []
+        self.fails: Exception | None = None
+        """What asking a queue raises."""
+        self.refuses: Exception | None = None
+        """What placing an order raises."""
+        self.watch: Callable[[Order], Awaitable[None]] | None = None
+        """Awaited when an order comes, before it is carried out."""
+
+    async def queue(self, name: str) -> Queue:
+        self.asked.append(name)
+        if self.fails is not None:
+            raise self.fails
+        return self.queues.get(name, self.otherwise)
+
+    async def place(self, order: Order) -> None:
+        if self.watch is not None:
+            await self.watch(order)
+        if self.refuses is not None:
+            raise self.refuses
+        self.placed.append(order)
+
+    async def take_back(self, call: str) -> None:
+        self.taken_back.append(call)

@@ -47,10 +47,22 @@ async def reception(line: Line, rules: Rules, zone: ZoneInfo, now: Callable[[], 
 
 
 async def unanswered(line: Line, why: Outcome, *, number_known: bool) -> Place:
-    """The queue gave the caller back: nobody there, full, or waited too long. Only what can be kept is promised."""
-    await line.say("no_dispatcher" if why is Outcome.NO_DISPATCHER else "all_busy")
-    if number_known:
-        await line.say("callback_promise")
+    """The queue gave the caller back: nobody there, full, waited too long, or she took an offer made there.
+
+    Only what can be kept is promised.
+    """
+    match why:
+        case Outcome.CALLBACK_ASKED if number_known:
+            await line.say("place_kept")
+            return ToHangUp()
+        case Outcome.CALLBACK_ASKED:
+            await line.say("number_hidden")
+        case Outcome.ABANDONED_IN_QUEUE:
+            pass  # she would rather leave a message
+        case _:
+            await line.say("no_dispatcher" if why is Outcome.NO_DISPATCHER else "all_busy")
+            if number_known:
+                await line.say("callback_promise")
     await line.say("voicemail_ask")
     return ToVoicemail()
 

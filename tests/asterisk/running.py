@@ -44,7 +44,9 @@ PITCH = {
         (
             "welcome", "recording_notice", "menu_main", "menu_after_hours", "wrong_key", "no_input", "hold",
             "emergency_hold", "voicemail_ask", "voicemail_thanks", "all_busy", "no_dispatcher",
-            "callback_promise", "goodbye", "static_welcome",
+            "callback_promise", "goodbye", "static_welcome", "queue_offer", "place_kept", "number_hidden",
+            "callback_accepted", "callback_greeting", "callback_busy", "callback_no_answer",
+            "outage_notice",
         )
     )
 }  # fmt: skip
@@ -54,6 +56,15 @@ RESIDENT, DISPATCHER = 440, 1000
 """How they sound."""
 PROMPT, NOTICE = 0.5, 1.2
 """Seconds that a prompt sounds, and the notice of recording."""
+CHASE = """
+ladder = ["1s", "2s", "3s"]
+pause = "1s"
+talk = "2s"
+ring = "4s"
+stand_in = "30s"
+give_up = "1d"
+"""
+"""How promises are chased here: as always, only sooner."""
 PATIENCE = 10.0
 LOOK_EVERY = 0.03
 EXTENSIONS = range(110, 170)
@@ -62,7 +73,15 @@ EXTENSIONS = range(110, 170)
 class Running:
     """The hotline under test; `async with Running(native, home) as house`."""
 
-    def __init__(self, native: Native, home: Path, queue_limit: float = 300.0) -> None:
+    def __init__(
+        self,
+        native: Native,
+        home: Path,
+        queue_limit: float = 300.0,
+        offer_after: float = 60.0,
+        *,
+        calls_back: bool = False,
+    ) -> None:
         self.home = home
         self.dialplan = home / "dialplan"
         shutil.copytree(Path(__file__).parents[2] / "ivr" / "dialplan", self.dialplan)
@@ -70,8 +89,12 @@ class Running:
         self.set_hours(is_open=True)
         _record(home / "recorded")
         postgres, ami, link, agi, sip, panel = _free_ports(6)
+        (self._phones,) = _free_ports(1)
+        (home / "chase.toml").write_text(CHASE, "utf-8")
         settings = Settings(
             home=home,
+            chase=home / "chase.toml",
+            dial_out=f"PJSIP/resident/sip:{{number}}@127.0.0.1:{self._phones}" if calls_back else "none",
             native=native.root,
             dialplan=self.dialplan,
             recorded=home / "recorded",
@@ -83,6 +106,7 @@ class Running:
             rtp_from=15_800,
             rtp_to=15_999,
             queue_limit=queue_limit,
+            offer_after=offer_after,
         )
         self._hotline = Hotline(settings, postgres_options=("fsync=off",))
         self.settings = self._hotline.settings
@@ -145,13 +169,17 @@ class Running:
 
     def resident(self, number: str) -> Softphone:
         password = self._hotline.secrets.resident_password
-        return Softphone("resident", password, server=self.sip, caller=number, register=False)
+        return Softphone(
+            "resident", password, server=self.sip, caller=number, register=False, port=self._phones
+        )
 
     @asynccontextmanager
     async def dispatcher(self) -> AsyncIterator[Softphone]:
         """A dispatcher nobody has met yet, at her phone, and the queue knows it."""
         extension = str(next(self._extensions))
-        async with Softphone(extension, self.passwords[extension], server=self.sip) as phone:
+        async with Softphone(
+            extension, self.passwords[extension], server=self.sip, port=self._phones
+        ) as phone:
             await self.until(lambda: self._is_there(extension), f"{extension} is there for the queue")
             yield phone
 
@@ -225,6 +253,21 @@ class Running:
     async def promises(self, number: str) -> list[Row]:
         rows = await self.ledger.fetch("SELECT * FROM promises WHERE phone = $1 ORDER BY id", number)
         return [dict(row) for row in rows]
+
+    async def promise(self, number: str, *, within: float = PATIENCE, **wanted: object) -> Row:
+        """The latest promise of that number, once its row is as wanted."""
+
+        async def look() -> Row | None:
+            rows = await self.promises(number)
+            fits = rows and all(rows[-1][name] == value for name, value in wanted.items())
+            return rows[-1] if fits else None
+
+        try:
+            return await self.until(look, "", within)
+        except AssertionError:
+            raise AssertionError(
+                f"not within {within:g} s: {wanted}; {await self.promises(number)}"
+            ) from None
 
     async def recording(self, call: str, within: float = PATIENCE) -> Row:
         """The call's recording, once it is attached."""
@@ -414,6 +457,18 @@ def prompts_heard(call: PhoneCall) -> list[str]:
 
 def seconds_heard(call: PhoneCall, prompt: str) -> float:
     return 0.1 * sum(name == prompt for name in _each_tenth(call.heard, {PITCH[prompt]: prompt}))
+
+
+def times_heard(call: PhoneCall, prompt: str) -> list[tuple[float, float]]:
+    """When the prompt began and ended in the phone, each time it was said; seconds since the first sound."""
+    times: list[tuple[float, float]] = []
+    for tenth, name in enumerate(_each_tenth(call.heard, {PITCH[prompt]: prompt})):
+        at = 0.1 * tenth
+        if name and times and at - times[-1][1] < PROMPT:
+            times[-1] = times[-1][0], at + 0.1
+        elif name:
+            times.append((at, at + 0.1))
+    return times
 
 
 def _each_tenth(pcm: sound.Sound, names: dict[int, str]) -> Iterator[str | None]:

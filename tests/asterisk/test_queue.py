@@ -158,8 +158,9 @@ async def test_where_nobody_is_a_message_can_be_left_and_it_is_owed_a_call(
     assert row["outcome"] == "voicemail"
     (promise,) = await house.promises(number)
     assert promise["reason"] == "voicemail"
-    message = house.settings.spool / "messages" / f"{row['id']}.wav"
-    assert sound.has_tone(sound.from_wav(message), RESIDENT)
+    sql = "SELECT path FROM messages WHERE call_id = $1"
+    message = await house.until(lambda: house.ledger.fetchval(sql, row["id"]), "the message is attached")
+    assert audio.tone_seconds(house.settings.recordings / message, 0, RESIDENT) > 1
     recording = await house.recording(row["id"])
     file = house.settings.recordings / recording["path"]
     assert audio.tone_seconds(file, audio.LEFT, RESIDENT) > 1

@@ -173,3 +173,131 @@ async def test_a_file_of_no_known_call_is_never_removed(ledger: Ledger, spool: P
     raw = recorded(spool, "dozvon-9.9")
     await look(ledger, spool, kept, at=SETTLED + 10 * keeper.LOST_AFTER)
     assert raw.exists()
+
+
+# -- voice messages
+
+
+@pytest.fixture
+def machine(spool: Path) -> Path:
+    folder = spool / "messages"
+    folder.mkdir()
+    return folder
+
+
+def left(machine: Path, call: str, seconds: float = 2.5, hz: float = 440) -> Path:
+    """What Record leaves: a mono WAV."""
+    wav = machine / f"{call}.wav"
+    sound.to_wav(sound.tone(hz, seconds), wav)
+    return _settled(wav)
+
+
+def _settled(wav: Path) -> Path:
+    os.utime(wav, (ENDED.timestamp(), ENDED.timestamp()))
+    return wav
+
+
+async def hear(ledger: Ledger, machine: Path, kept: Path, take_in: Any = audio.take_in_message) -> int:
+    return await keeper.look_for_messages(ledger, take_in, machine, kept, SETTLED)
+
+
+async def message(ledger: Ledger, call: str) -> dict[str, Any] | None:
+    row = await ledger.one("recordings.message_of_call", call=call)
+    return None if row is None else dict(row)
+
+
+async def test_a_message_is_attached_once_with_its_length_and_voice(
+    ledger: Ledger, machine: Path, kept: Path
+) -> None:
+    call = await ended_call(ledger)
+    wav = left(machine, call)
+    assert await hear(ledger, machine, kept) == 1
+    row = await message(ledger, call)
+    assert row is not None
+    file = kept / row["path"]
+    assert row["path"] == f"2026/11/18/{call}-message.wav"
+    assert (row["seconds"], row["bytes"], row["attached_at"]) == (2.5, file.stat().st_size, SETTLED)
+    assert row["voiced"] > 2.3
+    assert row["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert audio.dominant_hz(file, 0) == 440
+    assert file.stat().st_mode & 0o077 == 0
+    assert not wav.exists()
+    assert await hear(ledger, machine, kept) == 0
+
+
+async def test_a_message_without_a_word_is_silence(ledger: Ledger, machine: Path, kept: Path) -> None:
+    call = await ended_call(ledger)
+    sound.to_wav(sound.silence(3), left(machine, call))
+    _settled(machine / f"{call}.wav")
+    assert await hear(ledger, machine, kept) == 1
+    row = await message(ledger, call)
+    assert row is not None and (row["seconds"], row["voiced"]) == (3.0, 0.0)
+
+
+async def test_a_word_and_a_hang_up_are_kept(ledger: Ledger, machine: Path, kept: Path) -> None:
+    call = await ended_call(ledger)
+    left(machine, call, seconds=0.5)
+    assert await hear(ledger, machine, kept) == 1
+    row = await message(ledger, call)
+    assert row is not None and row["voiced"] > 0.4
+
+
+async def test_what_a_killed_asterisk_had_heard_is_kept_whatever_its_header_says(
+    ledger: Ledger, machine: Path, kept: Path
+) -> None:
+    call = await ended_call(ledger)
+    wav = left(machine, call)
+    whole = wav.read_bytes()
+    wav.write_bytes(whole[:4] + bytes(4) + whole[8:40] + bytes(4) + whole[44:-1])
+    _settled(wav)
+    assert await hear(ledger, machine, kept) == 1
+    row = await message(ledger, call)
+    assert row is not None and row["seconds"] == 2.5 - 1 / 8000
+    assert audio.dominant_hz(kept / row["path"], 0) == 440
+
+
+@pytest.mark.parametrize("torn", [b"", b"RIFF", b"\0" * 4096])
+async def test_a_torn_message_is_set_aside_and_nobody_elses_waits(
+    ledger: Ledger, machine: Path, kept: Path, torn: bytes
+) -> None:
+    broken, good = [await ended_call(ledger) for _ in range(2)]
+    left(machine, broken).write_bytes(torn)
+    _settled(machine / f"{broken}.wav")
+    left(machine, good)
+    assert await hear(ledger, machine, kept) == 1
+    assert await message(ledger, good)
+    assert await message(ledger, broken) is None
+    assert (machine / f"{broken}.wav.torn").read_bytes() == torn
+    assert not list(kept.rglob(f"{broken}*"))
+
+
+async def test_a_message_in_a_call_that_goes_on_is_left_to_asterisk(
+    ledger: Ledger, machine: Path, kept: Path
+) -> None:
+    call = tell(switchboard(ledger), *TALKED[:3]).id
+    await ledger.settled()
+    wav = left(machine, call)
+    assert await hear(ledger, machine, kept) == 0
+    assert wav.exists()
+
+
+async def test_a_message_of_no_known_call_is_never_removed(ledger: Ledger, machine: Path, kept: Path) -> None:
+    wav = left(machine, "dozvon-9.9")
+    assert await hear(ledger, machine, kept) == 0
+    assert wav.exists()
+
+
+async def test_who_dies_after_attaching_a_message_drops_its_file_at_the_next_look(
+    ledger: Ledger, machine: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = await ended_call(ledger)
+    wav = left(machine, call)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", _dies)
+        with pytest.raises(KeyboardInterrupt):
+            await hear(ledger, machine, kept)
+    before = await message(ledger, call)
+    assert before and wav.exists()
+    assert await hear(ledger, machine, kept) == 0
+    assert not wav.exists()
+    assert await message(ledger, call) == before

@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from ivr.call import Call, Fact, Kind, Outcome, Stage
+from ivr.call import (
+    DEAD_LINE,
+    NOTICED_AFTER,
+    Call,
+    Direction,
+    Fact,
+    Kind,
+    Outcome,
+    Stage,
+)
 from tests.fakes import NOON
 
 _keys = count()
@@ -17,8 +26,8 @@ def fact(kind: Kind, seconds: float = 0, who: str | None = None, **detail: Any) 
     return Fact("dozvon-1.0", NOON + timedelta(seconds=seconds), kind, f"{kind}/{next(_keys)}", who, detail)
 
 
-def after(*facts: Fact) -> Call:
-    call = Call("dozvon-1.0", NOON)
+def after(*facts: Fact, direction: Direction = Direction.INBOUND) -> Call:
+    call = Call("dozvon-1.0", NOON, direction=direction)
     for each in facts:
         call.follow(each)
     return call
@@ -46,25 +55,63 @@ STORIES = {
         ENDED,
     ),
     Outcome.CUT_OFF: (*QUEUE, fact(Kind.HUNG_UP, 60, None, cause=44), ENDED),
+    Outcome.INFORMED: (
+        *MENU,
+        fact(Kind.WENT, 6, place="hang-up"),
+        fact(Kind.HUNG_UP, 60, None, cause=16),
+        ENDED,
+    ),
+    Outcome.CALLBACK_ASKED: (*QUEUE, fact(Kind.LEFT_QUEUE, 50, status="CALLBACK"), BY_RESIDENT, ENDED),
 }
+PLACED = (fact(Kind.ARRIVED), fact(Kind.QUEUED, 0.1, queue="dispatch"), fact(Kind.RANG, 0.2, "101"))
+TAKEN = (*PLACED, fact(Kind.ACCEPTED, 3, "101"), fact(Kind.RANG, 4, "resident"))
+BACK_TALKS = (*TAKEN, fact(Kind.PICKED_UP, 9), fact(Kind.ANSWERED, 10, "101"))
+CALLS_BACK = {
+    Outcome.TALKED: (*BACK_TALKS, BY_RESIDENT, ENDED),
+    Outcome.BUSY: (*TAKEN, fact(Kind.TRIED, 5, "101", status="BUSY"), ENDED),
+    Outcome.NO_ANSWER: (*TAKEN, fact(Kind.TRIED, 35, "101", status="NOANSWER"), ENDED),
+    Outcome.UNREACHABLE: (*TAKEN, fact(Kind.TRIED, 5, "101", status="CONGESTION"), ENDED),
+    Outcome.MACHINE: (*BACK_TALKS, fact(Kind.MACHINE, 20, "101"), ENDED),
+    Outcome.DISPATCHER_GONE: (*TAKEN, ENDED),
+    Outcome.TAKEN_BACK: (*PLACED, ENDED),
+    Outcome.QUEUE_TIMED_OUT: (*PLACED, fact(Kind.LEFT_QUEUE, 59, status="TIMEOUT"), ENDED),
+    Outcome.CUT_OFF: (*TAKEN, fact(Kind.ENDED, 60, lost=True)),
+}
+EVERY = [(Direction.INBOUND, story) for story in STORIES.values()] + [
+    (Direction.CALLBACK, story) for story in CALLS_BACK.values()
+]
 
 
-@pytest.mark.parametrize("outcome", Outcome)
-def test_every_outcome_has_its_story(outcome: Outcome) -> None:
+def test_every_outcome_has_its_story() -> None:
+    assert {*STORIES, *CALLS_BACK} == set(Outcome)
+
+
+@pytest.mark.parametrize("outcome", STORIES)
+def test_a_residents_call_ends_as_its_story_says(outcome: Outcome) -> None:
     call = after(*STORIES[outcome])
     assert call.outcome is outcome
     assert (call.stage, call.ended_at) == (Stage.ENDED, NOON + timedelta(seconds=60))
 
 
-@pytest.mark.parametrize("outcome", Outcome)
-def test_facts_told_twice_change_nothing(outcome: Outcome) -> None:
-    once, twice = STORIES[outcome], [each for each in STORIES[outcome] for _ in range(2)]
-    assert after(*once) == after(*twice) == after(*once, *once)
+@pytest.mark.parametrize("outcome", CALLS_BACK)
+def test_a_call_back_ends_as_its_story_says(outcome: Outcome) -> None:
+    call = after(*CALLS_BACK[outcome], direction=Direction.CALLBACK)
+    assert call.outcome is outcome
+    assert (call.stage, call.ended_at) == (Stage.ENDED, NOON + timedelta(seconds=60))
 
 
-@pytest.mark.parametrize("outcome", Outcome)
-def test_the_same_facts_in_the_same_order_make_the_same_call(outcome: Outcome) -> None:
-    assert after(*STORIES[outcome]) == after(*STORIES[outcome])
+@pytest.mark.parametrize(("direction", "story"), EVERY)
+def test_facts_told_twice_change_nothing(direction: Direction, story: tuple[Fact, ...]) -> None:
+    told = after(*story, direction=direction)
+    assert told == after(*(each for each in story for _ in range(2)), direction=direction)
+    assert told == after(*story, *story, direction=direction)
+
+
+@pytest.mark.parametrize(("direction", "story"), EVERY)
+def test_the_same_facts_in_the_same_order_make_the_same_call(
+    direction: Direction, story: tuple[Fact, ...]
+) -> None:
+    assert after(*story, direction=direction) == after(*story, direction=direction)
 
 
 @pytest.mark.parametrize(
@@ -99,8 +146,62 @@ def test_a_call_the_exchange_lost_was_cut_off() -> None:
 
 def test_a_talk_is_a_talk_even_when_it_was_cut_off() -> None:
     talk = (*QUEUE, fact(Kind.ANSWERED, 12, "101"))
-    assert after(*talk, fact(Kind.HUNG_UP, 60, None, cause=44), ENDED).outcome is Outcome.TALKED
+    assert after(*talk, fact(Kind.HUNG_UP, 60, None, cause=38), ENDED).outcome is Outcome.TALKED
     assert after(*talk, fact(Kind.ENDED, 60, lost=True)).outcome is Outcome.TALKED
+
+
+@pytest.mark.parametrize(("seconds", "outcome"), [(4.9, Outcome.CUT_OFF), (5, Outcome.TALKED)])
+def test_who_is_cut_off_as_soon_as_she_is_answered_has_not_talked(seconds: float, outcome: Outcome) -> None:
+    talk = (*QUEUE, fact(Kind.ANSWERED, 12, "101"))
+    cut = fact(Kind.HUNG_UP, 12 + seconds, None, cause=38)
+    assert after(*talk, cut, fact(Kind.ENDED, 12 + seconds)).outcome is outcome
+    assert after(*talk, fact(Kind.ENDED, 12 + seconds, lost=True)).outcome is outcome
+
+
+@pytest.mark.parametrize(("seconds", "outcome"), [(4.9, Outcome.CUT_OFF), (5, Outcome.TALKED)])
+def test_the_minute_a_dead_line_is_listened_to_is_no_talk(seconds: float, outcome: Outcome) -> None:
+    end = 12 + seconds + NOTICED_AFTER.total_seconds()
+    talk = (*QUEUE, fact(Kind.ANSWERED, 12, "101"), fact(Kind.HUNG_UP, end, None, cause=DEAD_LINE))
+    assert after(*talk, fact(Kind.ENDED, end)).outcome is outcome
+
+
+def test_who_hangs_up_at_once_has_talked_all_the_same() -> None:
+    talk = (*QUEUE, fact(Kind.ANSWERED, 12, "101"), fact(Kind.HUNG_UP, 13, "resident", cause=16))
+    assert after(*talk, fact(Kind.ENDED, 13)).outcome is Outcome.TALKED
+
+
+def test_who_asked_to_be_called_back_keeps_that_outcome_though_the_line_then_breaks() -> None:
+    asked = (*QUEUE, fact(Kind.LEFT_QUEUE, 50, status="CALLBACK"))
+    assert after(*asked, fact(Kind.ENDED, 60, lost=True)).outcome is Outcome.CALLBACK_ASKED
+
+
+def test_who_asked_for_it_and_then_left_a_message_left_a_message() -> None:
+    asked = (*QUEUE, fact(Kind.LEFT_QUEUE, 50, status="CALLBACK"), fact(Kind.MESSAGE, 52))
+    assert after(*asked, ENDED).outcome is Outcome.VOICEMAIL
+
+
+def test_a_resident_who_put_the_phone_down_before_she_was_connected_did_not_answer() -> None:
+    picked_up = (*TAKEN, fact(Kind.PICKED_UP, 9))
+    assert after(*picked_up, ENDED, direction=Direction.CALLBACK).outcome is Outcome.NO_ANSWER
+
+
+def test_a_machine_is_none_when_nobody_had_answered() -> None:
+    said = (*TAKEN, fact(Kind.MACHINE, 9, "101"))
+    assert after(*said, ENDED, direction=Direction.CALLBACK).outcome is Outcome.MACHINE
+
+
+def test_a_call_of_hers_is_judged_as_hers_whatever_was_tried() -> None:
+    assert (
+        after(*TAKEN, fact(Kind.TRIED, 5, "101", status="BUSY"), ENDED).outcome is Outcome.ABANDONED_IN_QUEUE
+    )
+
+
+def test_what_asterisks_log_tells_of_a_waiting_call_fills_in_what_nobody_heard() -> None:
+    told = fact(Kind.QUEUED, 7, queue="dispatch", category="emergency", priority=20)
+    call = after(*GREETING, told)
+    assert (call.category, call.priority) == ("emergency", 20)
+    heard = after(*MENU, fact(Kind.WENT, 6, category="planned", priority=0), told)
+    assert (heard.category, heard.priority) == ("planned", 0), "the conversation knows better"
 
 
 def test_a_hang_up_at_the_tone_is_not_a_message() -> None:
@@ -166,6 +267,7 @@ def test_what_only_the_timeline_needs_changes_nothing() -> None:
         Kind.JOINED,
         Kind.TRANSFERRED,
         Kind.QUEUE_PLACE,
+        Kind.OVERDUE,
         Kind.KEY,
     ):
         assert after(*QUEUE) == after(*QUEUE, fact(kind, 9, "101")), kind
@@ -190,7 +292,7 @@ def _row(call: Call) -> tuple[object, ...]:
 
 
 def test_whatever_is_told_a_call_ends_with_exactly_one_outcome(dice: Random) -> None:
-    """2,000 random timelines: nothing raises, and an end always has an outcome."""
+    """2,000 random timelines of either direction: nothing raises, and an end always has an outcome."""
     whats = [kind for kind in Kind if kind is not Kind.ENDED]
     for _ in range(2000):
         story = [
@@ -199,10 +301,28 @@ def test_whatever_is_told_a_call_ends_with_exactly_one_outcome(dice: Random) -> 
                 second,
                 dice.choice(["101", "resident", None]),
                 cause=dice.choice([16, 44]),
+                status=dice.choice(["BUSY", "TIMEOUT"]),
             )
             for second in range(dice.randrange(12))
         ]
-        assert after(*story).outcome is None
-        call = after(*story, fact(Kind.ENDED, 99))
+        direction = dice.choice(list(Direction))
+        assert after(*story, direction=direction).outcome is None
+        call = after(*story, fact(Kind.ENDED, 99), direction=direction)
         assert isinstance(call.outcome, Outcome)
-        assert (call.outcome is Outcome.TALKED) == any(each.kind is Kind.ANSWERED for each in story)
+        tries = [each.kind for each in story if each.kind in {Kind.TRIED, Kind.MACHINE}]
+        is_machine = tries[-1:] == [Kind.MACHINE]
+        answered = any(each.kind is Kind.ANSWERED for each in story)
+        left_a_message = any(each.kind is Kind.MESSAGE for each in story)
+        assert (call.outcome is Outcome.TALKED) == (answered and not is_machine and not left_a_message)
+
+
+def test_who_fell_back_into_the_queue_after_a_talk_and_asked_for_a_call_back_is_owed_one() -> None:
+    """Handed on to a colleague who did not answer."""
+    call = after(
+        fact(Kind.ARRIVED, 0),
+        fact(Kind.ANSWERED, 10, "101"),
+        fact(Kind.QUEUED, 60, queue="dispatch"),
+        fact(Kind.LEFT_QUEUE, 90, status="CALLBACK"),
+        fact(Kind.ENDED, 99),
+    )
+    assert call.outcome is Outcome.CALLBACK_ASKED

@@ -12,6 +12,7 @@ from directory.nouns import Company, Dispatcher
 from ivr.asterisk import conf
 from ivr.asterisk.conf import DEFAULT_QUEUE, TEMPLATES, Layout, fill, render, write
 from ivr.errors import SettingsError
+from ivr.narrator import STATIC
 from ivr.settings import Settings
 
 SETTINGS = Settings(
@@ -171,6 +172,27 @@ def test_an_operator_who_wants_us_to_log_in_is_logged_in_to(layout: Layout) -> N
 
 def test_a_file_asterisk_asks_for_is_there_even_when_it_is_empty(layout: Layout) -> None:
     assert {name for name, text in rendered(layout).items() if not text} == set(conf.EMPTY)
+
+
+def test_who_waits_is_offered_a_call_back_at_the_pace_that_is_set(layout: Layout) -> None:
+    text = rendered(layout, settings=replace(SETTINGS, offer_after=45.0))["queues.conf"]
+    assert values(text, "dispatchers", "periodic-announce") == [f"{layout.static}/queue_offer"]
+    assert values(text, "dispatchers", "periodic-announce-startdelay") == ["45"]
+    assert values(text, "dispatchers", "periodic-announce-frequency") == ["45"]
+
+
+def test_the_keys_of_who_waits_lead_somewhere(layout: Layout) -> None:
+    """And nowhere else: any other key leaves her waiting."""
+    files = rendered(layout)
+    (keys,) = values(files["queues.conf"], "dispatchers", "context")
+    extensions = values(files["extensions.conf"], keys, "exten")
+    assert [extension.partition(",")[0] for extension in extensions] == ["1", "2"]
+
+
+def test_everything_asterisk_says_by_itself_is_prepared(layout: Layout) -> None:
+    text = "".join(rendered(layout).values())
+    said = set(re.findall(r"\$\{STATIC\}/(\w+)", text)) | set(re.findall(rf"{layout.static}/(\w+)", text))
+    assert {name for name in said if not name.endswith("_")} <= set(STATIC)
 
 
 # -- on disk

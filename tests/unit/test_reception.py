@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime
+from pathlib import Path
 from random import Random
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from ivr.call import Kind, Outcome
+from ivr.call import Kind, Outcome, why_left_queue
 from ivr.dialplan import rules
 from ivr.dialplan.reception import (
     MOST_STEPS,
@@ -23,6 +25,7 @@ from ivr.dialplan.rules import Menu, Rules, Way
 from ivr.errors import HungUp
 from ivr.line import Line
 from ivr.settings import HERE
+from ivr.speech.phrasebook import Phrasebook
 from tests.fakes import NOON, Act, Clock, FakeLine, hangs_up, presses
 
 RULES = rules.read(HERE / "dialplan")
@@ -261,6 +264,68 @@ async def test_a_hidden_number_is_promised_nothing_that_cannot_be_kept() -> None
     line = FakeLine()
     await unanswered(line, Outcome.QUEUE_FULL, number_known=False)
     assert line.prompts == ["all_busy", "voicemail_ask"]
+
+
+async def test_who_asks_to_be_called_back_is_promised_it_and_let_go() -> None:
+    line = FakeLine()
+    assert await unanswered(line, Outcome.CALLBACK_ASKED, number_known=True) == ToHangUp()
+    assert line.prompts == ["place_kept"]
+
+
+async def test_who_asks_to_be_called_back_from_a_hidden_number_is_told_and_asked_for_a_message() -> None:
+    line = FakeLine()
+    assert await unanswered(line, Outcome.CALLBACK_ASKED, number_known=False) == ToVoicemail()
+    assert line.prompts == ["number_hidden", "voicemail_ask"]
+
+
+@pytest.mark.parametrize("number_known", [True, False])
+async def test_who_would_rather_leave_a_message_is_asked_for_it_at_once(number_known: bool) -> None:
+    line = FakeLine()
+    why = why_left_queue("MESSAGE")
+    assert await unanswered(line, why, number_known=number_known) == ToVoicemail()
+    assert line.prompts == ["voicemail_ask"]
+
+
+async def test_that_she_chose_to_end_is_noted_before_the_goodbye() -> None:
+    """Who hangs up during the goodbye is as content as who hears it out."""
+    bye = Rules({"main": Menu("main", "menu_main", {"1": "hang-up"}, "queue:x")}, {"x": RULES.ways["danger"]})
+    line = FakeLine(presses("1", during="menu_main"), hangs_up(during="goodbye"))
+    with pytest.raises(HungUp):
+        await reception(line, bye, MOSCOW, line.clock)
+    assert line.noted(Kind.WENT) == [{"menu": "main", "key": "1", "place": "hang-up"}]
+
+
+async def test_who_is_hung_up_on_because_it_is_closed_did_not_choose_to_end() -> None:
+    """Nobody told her anything: she is owed a call."""
+    way = Way("x", "planned", "hold", hours="office", closed="hang-up")
+    shut = Rules({"main": Menu("main", "menu_main", {"1": "queue:x"}, "queue:x")}, {"x": way}, RULES.hours)
+    place, line = await call(presses("1", during="menu_main"), at=NIGHT, with_rules=shut)
+    assert place == ToHangUp()
+    assert "hang-up" not in [note.get("place") for note in line.noted(Kind.WENT)]
+
+
+def test_the_example_of_an_outage_notice_can_be_used_as_it_stands(tmp_path: Path) -> None:
+    """menus.toml: "take the # away here and from its phrase", and give it a key."""
+    folder = shutil.copytree(HERE / "dialplan", tmp_path / "dialplan")
+    for file, begins in (
+        ("menus.toml", "# [outage]"),
+        ("phrases/ru.toml", "# outage_notice"),
+        ("phrases/en.toml", "# outage_notice"),
+    ):
+        before, _, example = (folder / file).read_text("utf-8").partition(begins)
+        text = before + _uncommented(begins + example)
+        (folder / file).write_text(text.replace("[main.keys]\n", '[main.keys]\n5 = "menu:outage"\n'), "utf-8")
+    told = rules.read(folder)
+    assert told.menus["main"].keys["5"] == "menu:outage"
+    assert (told.menus["outage"].keys["1"], told.menus["outage"].otherwise) == ("hang-up", "queue:dispatcher")
+    for language in ("ru", "en"):
+        assert not Phrasebook.read(folder / "phrases" / f"{language}.toml").unknown(told.prompts())
+
+
+def _uncommented(text: str) -> str:
+    lines = text.splitlines()
+    ends = next((n for n, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    return "\n".join([line.removeprefix("#").removeprefix(" ") for line in lines[:ends]] + lines[ends:])
 
 
 async def test_whatever_a_resident_presses_she_ends_somewhere(dice: Random) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from recordings.keeper import LOST_AFTER, look
+from recordings.keeper import LOST_AFTER, look, look_for_messages
 from tests.fakes import NOON, FakeStore
 
 CALL = "dozvon-1.0"
@@ -106,3 +106,94 @@ async def test_a_recording_that_cannot_be_taken_in_does_not_keep_the_others_back
     desk.take_in = take_in
     assert await desk.look(NOON + timedelta(seconds=2)) == 1
     assert [row["call"] for row in desk.did("recordings.attach")] == ["dozvon-2.0"]
+
+
+# -- voice messages
+
+
+class Machine(Desk):
+    """The same for the message left in a call."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.store.rows["recordings.left_messages"] = lambda asked: [
+            {"call_id": call, "ended_at": NOON, "attached": bool(self.did("recordings.attach_message"))}
+            for call in asked["calls"]
+        ]
+
+    def leave(self, settled: datetime = NOON, call: str = CALL) -> Path:
+        return self.record(settled, call).rename(self.spool / f"{call}.wav")
+
+    async def look(self, at: datetime) -> int:
+        return await look_for_messages(self.store, self.take_in, self.spool, self.kept, at)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+async def test_a_message_is_attached_and_leaves_the_spool(machine: Machine) -> None:
+    left = machine.leave()
+    assert await machine.look(NOON + timedelta(seconds=1)) == 1
+    (row,) = machine.did("recordings.attach_message")
+    assert (row["call"], row["path"]) == (CALL, f"2026/11/18/{CALL}-message.wav")
+    assert (row["seconds"], row["voiced"]) == (3.0, 1.0)
+    assert not left.exists()
+
+
+async def test_a_message_still_being_spoken_waits(machine: Machine) -> None:
+    left = machine.leave()
+    assert await machine.look(NOON + timedelta(seconds=0.9)) == 0
+    assert left.exists() and not machine.store.asked
+
+
+async def test_a_message_the_ledger_did_not_take_stays_in_the_spool(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = machine.leave()
+
+    async def away(*_: object, **__: object) -> None:
+        raise OSError("Postgres is away")
+
+    monkeypatch.setattr(machine.store, "run", away)
+    with pytest.raises(OSError, match="Postgres is away"):
+        await machine.look(NOON + timedelta(seconds=2))
+    assert left.exists()
+
+
+async def test_who_died_between_attaching_and_dropping_drops_it_at_the_next_look(machine: Machine) -> None:
+    await machine.store.run("recordings.attach_message")
+    left = machine.leave()
+    assert await machine.look(NOON + timedelta(seconds=2)) == 0
+    assert not left.exists()
+    assert len(machine.did("recordings.attach_message")) == 1
+
+
+async def test_a_torn_message_is_said_and_set_aside_once(
+    machine: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    left = machine.leave()
+
+    def take_in(*_: Path) -> Taken:
+        raise ValueError("no WAV")
+
+    machine.take_in = take_in
+    for _ in range(2):
+        assert await machine.look(NOON + timedelta(seconds=2)) == 0
+    assert left.with_name(f"{CALL}.wav.torn").exists() and not left.exists()
+    assert caplog.messages == ["a message cannot be read; it is set aside"]
+    assert not machine.did("recordings.attach_message")
+
+
+async def test_a_message_the_disk_has_no_room_for_is_taken_in_later(machine: Machine) -> None:
+    left, take_in = machine.leave(), machine.take_in
+
+    def full(*_: Path) -> Taken:
+        raise OSError("no space left on device")
+
+    machine.take_in = full
+    assert await machine.look(NOON + timedelta(seconds=2)) == 0
+    assert left.exists()
+    machine.take_in = take_in
+    assert await machine.look(NOON + timedelta(seconds=3)) == 1
