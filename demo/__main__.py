@@ -6,10 +6,12 @@ import asyncio
 import shutil
 import sys
 import time
+from dataclasses import replace
 
-from demo.place import hotline, settings_for
+from demo.place import free_ports, hotline, settings_for
 from demo.story import Story
 from ivr import logs
+from ivr.asterisk.conf import TEST_ACCOUNT
 from ivr.errors import DozvonError
 from ivr.ledger import Ledger
 from ivr.settings import Settings
@@ -30,10 +32,12 @@ async def demo(base: Settings) -> int:
     home = base.home.resolve() / "demo"
     shutil.rmtree(home, ignore_errors=True)
     print("Starting a hotline for the story…", flush=True)
-    async with hotline(settings_for(home, base)) as (it, _):
+    (phones,) = free_ports(1)
+    dial_out = f"PJSIP/{TEST_ACCOUNT}/sip:{{number}}@127.0.0.1:{phones}"
+    async with hotline(replace(settings_for(home, base), dial_out=dial_out)) as (it, _):
         assert it.settings.database_url is not None and it.settings.test_resident is not None
         async with Ledger(it.settings.database_url, home / "parked.jsonl") as ledger:
-            wrong = await Story(it.settings, ledger, say).tell(it.settings.test_resident)
+            wrong = await Story(it.settings, ledger, phones, say).tell(it.settings.test_resident)
     for what in wrong:
         print(f"\n  NOT SO: {what}")
     print(f"\n{'All of it is so' if not wrong else 'Something is not so'}; {time.monotonic() - began:.0f} s.")

@@ -1,4 +1,4 @@
-"""The story `make demo` tells: one resident is heard, another gives up waiting and is owed a call back."""
+"""The story `make demo` tells: one resident is heard, another gives up waiting, is called back, and talks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import contextlib
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -28,6 +28,9 @@ FIRST, SECOND = "+79000000002", "+79000000004"
 
 TROUBLE = "Здравствуйте! У нас на кухне прорвало трубу, вода течёт к соседям."
 ANSWER = "Слышу вас. Перекройте кран, бригада выезжает."
+CALLING_BACK = "Здравствуйте! Вы звонили нам и не дождались. Что у вас случилось?"
+NO_LIGHT = "Во всём подъезде нет света, и лифт стоит."
+TEN = timedelta(minutes=10)
 CLOCKS = {"tell_terms", "localise", "eliminate"}
 
 WORDS = {
@@ -43,7 +46,14 @@ WORDS = {
     "answered": "диспетчер {who} ответила, говорят",
     "hung_up": "трубку положил {who}",
     "ended": "звонок закончен",
+    "accepted": "диспетчер {who} приняла обратный звонок",
 }
+CALL_BACK_WORDS = WORDS | {
+    "arrived": "обещание {promise}: перезваниваем {caller} с номера {dialled}",
+    "queued": "занял в очереди место, которое у него было",
+}
+CALL_BACK = "перезвон"
+RANG_RESIDENT = "у жителя звонит телефон"
 
 
 @dataclass(slots=True)
@@ -52,6 +62,8 @@ class Story:
 
     settings: Settings
     ledger: Ledger
+    phones: int
+    """The SIP port the story's phones answer on."""
     say: Callable[[str], object] = print
     wrong: list[str] = field(default_factory=list)
     _seen: set[tuple[str, str]] = field(default_factory=set)
@@ -66,29 +78,37 @@ class Story:
             }
             server = f"{self.settings.sip_host}:{self.settings.sip_port}"
             async with (
-                Softphone("101", dispatchers["101"], server=server) as anna,
-                Softphone(
-                    TEST_ACCOUNT, resident_password, server=server, caller=FIRST, register=False
-                ) as ivan,
-                Softphone(
-                    TEST_ACCOUNT, resident_password, server=server, caller=SECOND, register=False
-                ) as olga,
+                Softphone("101", dispatchers["101"], server=server, port=self.phones) as anna,
+                self._resident(FIRST, resident_password) as ivan,
+                self._resident(SECOND, resident_password) as olga,
             ):
                 self.say("\n— Первый житель звонит на линию: у него прорвало трубу.\n")
-                said = await self._heard_and_helped(ivan, anna)
-                self.say("\n— Второй житель звонит, ждёт диспетчера и кладёт трубку.\n")
-                await self._gave_up(olga, anna)
-            await self._until(self._recorded, "the first call's recording is attached")
+                call, talk, *said = await self._heard_and_helped(ivan, anna)
+                self.say("\n— Пока они говорят, звонит второй: ждёт в очереди и кладёт трубку.\n")
+                await self._gave_up(olga)
+                self.say("\n— Диспетчер освободилась. Обещание перезвонить заняло место второго в очереди.\n")
+                await call.hang_up()
+                await talk.ended(within=5)
+                back = await self._called_back(olga, anna)
+            await self._until(self._recorded, "the recordings are attached")
         finally:
             await asyncio.sleep(0.3)  # the last lines of the timeline
             watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watch  # what kept it from being told is not kept quiet
         await self._look_at_the_first(*said)
-        await self._look_at_the_second()
+        await self._look_at_the_second(*back)
         return self.wrong
 
-    async def _heard_and_helped(self, ivan: Softphone, anna: Softphone) -> tuple[sound.Sound, sound.Sound]:
+    def _resident(self, number: str, password: str) -> Softphone:
+        server = f"{self.settings.sip_host}:{self.settings.sip_port}"
+        return Softphone(
+            TEST_ACCOUNT, password, server=server, caller=number, register=False, port=self.phones
+        )
+
+    async def _heard_and_helped(
+        self, ivan: Softphone, anna: Softphone
+    ) -> tuple[PhoneCall, PhoneCall, sound.Sound, sound.Sound]:
         trouble, answer = await asyncio.gather(
             self._speech("aleksandr", TROUBLE), self._speech("irina", ANSWER)
         )
@@ -103,9 +123,7 @@ class Story:
         await call.hears(seconds=1.5)  # the music, while the phone rings
         await ringing.answer()
         await self._both_talk(call, trouble, ringing, answer)
-        await call.hang_up()
-        await ringing.ended(within=5)
-        return trouble, answer
+        return call, ringing, trouble, answer
 
     async def _both_talk(
         self, call: PhoneCall, trouble: sound.Sound, talk: PhoneCall, answer: sound.Sound
@@ -117,14 +135,33 @@ class Story:
         self._so("the dispatcher hears the resident", sound.likeness(talk.heard, trouble) > 0.5)
         self._so("the resident hears the dispatcher", sound.likeness(call.heard, answer) > 0.5)
 
-    async def _gave_up(self, olga: Softphone, anna: Softphone) -> None:
+    async def _gave_up(self, olga: Softphone) -> None:
         call = await olga.dial(LINE)
         await call.answered(within=5)
         await call.press("1")
-        await anna.rings(within=20)
+        await self._fact("queued", None, of=SECOND)
         await call.hears(seconds=3)
         await call.hang_up()
-        await self._fact("ended", None, of=SECOND)
+        await self._until(self._promised, "the second call is missed, and promised")
+
+    async def _called_back(self, olga: Softphone, anna: Softphone) -> tuple[sound.Sound, sound.Sound]:
+        trouble, question = await asyncio.gather(
+            self._speech("elena", NO_LIGHT), self._speech("irina", CALLING_BACK)
+        )
+        ringing = await anna.rings(within=20)
+        self.say(f"  на телефоне диспетчера: «{ringing.caller_name}» {shown(ringing.caller_number)}")
+        self._so("the dispatcher's phone shows whom to call back", ringing.caller_number == SECOND)
+        await ringing.answer()
+        back = await olga.rings(within=15)
+        self.say(f"  на телефоне жителя: {shown(back.caller_number)}")
+        self._so("the resident sees the company's number", back.caller_number == LINE)
+        await back.answer()
+        await self._fact("answered", None, of=SECOND)
+        await self._both_talk(back, trouble, ringing, question)
+        await back.hang_up()
+        await ringing.ended(within=5)
+        await self._until(self._kept, "the promise is kept")
+        return trouble, question
 
     async def _look_at_the_first(self, trouble: sound.Sound, answer: sound.Sound) -> None:
         call = await self._call_of(FIRST)
@@ -153,35 +190,45 @@ class Story:
             not await self.ledger.all("promises.of_call", call=call["id"]),
         )
 
-    async def _look_at_recording(self, call: Row, trouble: sound.Sound, answer: sound.Sound) -> None:
+    async def _look_at_recording(
+        self, call: Row, trouble: sound.Sound, answer: sound.Sound, since: str = "arrived_at"
+    ) -> None:
         row = await self.ledger.one("recordings.of_call", call=call["id"])
         if row is None or row["status"] != "attached":
             self._so("the recording is attached", False)
             return
         left, right = sound.stereo_wav(self.settings.recordings / row["path"])
-        lasted = (call["ended_at"] - call["arrived_at"]).total_seconds()
+        lasted = (call["ended_at"] - call[since]).total_seconds()
         size = f"{row['bytes'] // 1024} КиБ, SHA-256 {row['sha256'][:16]}…"
-        self.say(f"  запись     {row['seconds']:.1f} с из {lasted:.1f} с звонка, {size}")
+        self.say(f"  запись     {row['seconds']:.1f} с из {lasted:.1f} с, {size}")
         self.say(
             f"             голос жителя {row['voiced_in']:.1f} с, линия и диспетчер {row['voiced_out']:.1f} с"
         )
-        self._so("the recording is as long as the call", abs(row["seconds"] - lasted) < 1.0)
+        greeting = 0 if since == "arrived_at" else 10  # a call back greets before the two are connected
+        self._so("the recording is as long as the call", -1.0 < row["seconds"] - lasted < 1.0 + greeting)
         self._so("the resident's voice is in it, on the left", sound.likeness(left, trouble) > 0.5)
         self._so("the dispatcher's voice is in it, on the right", sound.likeness(right, answer) > 0.5)
 
-    async def _look_at_the_second(self) -> None:
-        call = await self._call_of(SECOND)
+    async def _look_at_the_second(self, trouble: sound.Sound, question: sound.Sound) -> None:
+        call = await self._call_of(SECOND, "inbound")
         self.say(f"  звонок     {call['id']}  {shown(call['caller'])} → {call['company']}: {call['outcome']}")
         self._so("the second call was abandoned in the queue", call["outcome"] == "abandoned_in_queue")
         promises = await self.ledger.all("promises.of_call", call=call["id"])
         self._so("it made exactly one promise", len(promises) == 1)
+        back = await self._call_of(SECOND, "callback")
+        self.say(
+            f"  перезвон   {back['id']}  {back['answered_by']} → {shown(back['caller'])}: {back['outcome']}"
+        )
         for promise in promises:
-            minutes = (promise["due_at"] - call["arrived_at"]).total_seconds() / 60
             due = f"до {self._clock(promise['due_at'])} ({promise['clause']})"
             self.say(f"  обещание   № {promise['id']}: перезвонить {shown(promise['phone'])} {due}")
-            self.say(f"             причина: {promise['reason']}")
-            self._so("due ten minutes after the call arrived", abs(minutes - 10) < 0.001)
-            self._so("it is open", promise["status"] == "open")
+            self._so("due ten minutes after the call arrived", promise["due_at"] == call["arrived_at"] + TEN)
+            self._so("it is kept", promise["status"] == "kept")
+            self._so("by that call back", promise["reached_by"] == back["id"])
+            if promise["reached_at"] is not None:
+                took = (promise["reached_at"] - promise["missed_at"]).total_seconds()
+                self.say(f"             выполнено: поговорили через {took:.1f} с после начала звонка")
+        await self._look_at_recording(back, trouble, question, since="answered_at")
 
     def _print_ticket(self, ticket: Row, clocks: list[Row]) -> None:
         address = f"{ticket.get('address') or '–'}, кв. {ticket['flat'] or '–'}"
@@ -201,7 +248,7 @@ class Story:
 
     async def _print_timeline(self) -> None:
         while True:
-            rows = await self.ledger.all("calls.recent", most=2)
+            rows = await self.ledger.all("calls.recent", most=3)
             for fact in await self.ledger.all("calls.facts", calls=[row["id"] for row in rows]):
                 name = (fact["call_id"], fact["key"])
                 if name not in self._seen:
@@ -217,9 +264,16 @@ class Story:
             "kind": fact["kind"],
             "who": who,
         }
-        call = self._names.setdefault(fact["call_id"], f"звонок {len(self._names) + 1}")
-        told = WORDS.get(str(fact["kind"]), "{kind}").format_map(defaultdict(lambda: "–", detail))
+        call = self._names.setdefault(fact["call_id"], self._name(fact["call_id"]))
+        if fact["kind"] == "rang" and fact["who"] == "resident":
+            return f"  {self._clock(fact['at'], fraction=True)}  {call}  {RANG_RESIDENT}"
+        words = CALL_BACK_WORDS if call == CALL_BACK else WORDS
+        told = words.get(str(fact["kind"]), "{kind}").format_map(defaultdict(lambda: "–", detail))
         return f"  {self._clock(fact['at'], fraction=True)}  {call}  {told}"
+
+    def _name(self, call: str) -> str:
+        calls = [name for name in self._names.values() if name.startswith("звонок")]
+        return CALL_BACK if "-callback-" in call else f"звонок {len(calls) + 1}"
 
     def _clock(self, at: datetime, *, day: bool = False, fraction: bool = False) -> str:
         local = at.astimezone(ZoneInfo(self.settings.time_zone))
@@ -230,9 +284,9 @@ class Story:
         if not is_so:
             self.wrong.append(what)
 
-    async def _call_of(self, caller: str) -> Row:
+    async def _call_of(self, caller: str, direction: str | None = None) -> Row:
         for row in await self.ledger.all("calls.recent", most=10):
-            if row["caller"] == caller:
+            if row["caller"] == caller and direction in {None, row["direction"]}:
                 return row
         raise LookupError(f"no call of {caller} is in the ledger")
 
@@ -248,9 +302,19 @@ class Story:
         await self._until(there, f"{kind} {prompt or ''} of {of}")
 
     async def _recorded(self) -> bool:
-        call = await self._call_of(FIRST)
-        row = await self.ledger.one("recordings.of_call", call=call["id"])
-        return row is not None and row["status"] == "attached"
+        calls = [await self._call_of(FIRST), await self._call_of(SECOND, "callback")]
+        rows = [await self.ledger.one("recordings.of_call", call=call["id"]) for call in calls]
+        return all(row is not None and row["status"] == "attached" for row in rows)
+
+    async def _promised(self) -> bool:
+        return bool(await self._promises())
+
+    async def _kept(self) -> bool:
+        return all(promise["status"] == "kept" for promise in await self._promises())
+
+    async def _promises(self) -> list[Row]:
+        call = await self._call_of(SECOND, "inbound")
+        return await self.ledger.all("promises.of_call", call=call["id"])
 
     async def _until(self, there: Callable[[], Awaitable[bool]], what: str, within: float = 20.0) -> None:
         try:

@@ -18,7 +18,7 @@ from .running import DISPATCHER, NORTH, RESIDENT, Running, connected, hears, tal
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-LONG_ENOUGH = 3.0
+LONG_ENOUGH = 2.5
 """Seconds, more than the `talk` of these promises."""
 
 
@@ -67,6 +67,10 @@ async def called_back(ivan: Softphone, anna: Softphone) -> tuple[PhoneCall, Phon
     return at_ivan, at_anna
 
 
+async def long_enough(call: PhoneCall) -> None:
+    await call.hears(seconds=LONG_ENOUGH)
+
+
 async def test_who_hung_up_in_the_queue_is_called_back_and_the_promise_is_kept(
     house: Running, number: str
 ) -> None:
@@ -84,7 +88,7 @@ async def test_who_hung_up_in_the_queue_is_called_back_and_the_promise_is_kept(
             await back.answer()
             await hears(back, "callback_greeting")
             await talk(back, ringing)
-            await house.promise(number, status="kept")  # they still talk
+            await long_enough(back)
             await back.hang_up()
             await ringing.ended(within=5)
     kept = await house.promise(number, status="kept")
@@ -122,8 +126,9 @@ async def test_who_is_not_reached_is_tried_again_until_she_is(house: Running, nu
         await hears(first, f"callback_{why}")
         await first.ended(within=5)
         at_ivan, _ = await called_back(ivan, anna)
-        await house.promise(number, status="kept")
+        await long_enough(at_ivan)
         await at_ivan.hang_up()
+        await house.promise(number, status="kept")
     await house.ended(number)
     outcomes = await house.ledger.fetch(
         "SELECT outcome::text FROM calls WHERE caller = $1 AND direction = 'callback' ORDER BY arrived_at",
@@ -140,8 +145,9 @@ async def test_a_dispatcher_who_hangs_up_too_soon_is_rung_again(house: Running, 
         await first.hang_up()
         assert (await house.ended(number))["outcome"] == "dispatcher_gone"
         at_ivan, _ = await called_back(ivan, anna)
-        await house.promise(number, status="kept")
+        await long_enough(at_ivan)
         await at_ivan.hang_up()
+        await house.promise(number, status="kept")
 
 
 async def test_an_answering_machine_keeps_no_promise(house: Running, number: str) -> None:
@@ -155,8 +161,9 @@ async def test_an_answering_machine_keeps_no_promise(house: Running, number: str
         assert (await house.ended(number))["outcome"] == "machine"
         assert (await house.promises(number))[-1]["status"] == "open"
         at_ivan, _ = await called_back(ivan, anna)
-        await house.promise(number, status="kept")
+        await long_enough(at_ivan)
         await at_ivan.hang_up()
+        await house.promise(number, status="kept")
 
 
 async def test_a_talk_of_a_moment_keeps_no_promise(house: Running, number: str) -> None:
@@ -169,8 +176,9 @@ async def test_a_talk_of_a_moment_keeps_no_promise(house: Running, number: str) 
         await back.hang_up()
         assert (await house.ended(number))["outcome"] == "talked"
         at_ivan, _ = await called_back(ivan, anna)
-        await house.promise(number, status="kept")
+        await long_enough(at_ivan)
         await at_ivan.hang_up()
+        await house.promise(number, status="kept")
 
 
 async def test_who_calls_again_and_talks_is_not_called_back(house: Running, number: str) -> None:
@@ -234,8 +242,9 @@ async def test_an_emergency_that_is_owed_goes_before_a_planned_call_that_waits(
         at_ivan = await ivan.rings(within=10)
         await at_ivan.answer()
         await talk(at_ivan, ringing)
-        await house.promise(number, status="kept")
+        await long_enough(at_ivan)
         await at_ivan.hang_up()
+        await house.promise(number, status="kept")
         await (await accepted(anna)).hang_up()
         await waits.ended(within=5)
 
