@@ -6,6 +6,7 @@ nothing is lost when one of them dies between two lines of it.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
@@ -92,6 +93,7 @@ class Chaser:
         await self.settle(now)
         await self.mark(now)
         await self.rest(now)
+        await self.take_back(now)
         await self.try_owed(now)
 
     async def settle(self, now: datetime) -> None:
@@ -129,6 +131,12 @@ class Chaser:
         await self.store.all("promises.lapsed", now=now, before=now - LAPSED)
         await self.store.all("promises.rest", ladder=list(self.rules.ladder), pause=self.rules.pause)
         await self.store.all("promises.give_up", now=now, before=now - self.rules.give_up)
+
+    async def take_back(self, now: datetime) -> None:
+        """Nobody is rung for a promise that a person has closed or postponed."""
+        for row in await self.store.all("promises.unwanted", asterisk=self.desk.name, now=now):
+            with contextlib.suppress(PeerError):  # it is gone, or a dispatcher was quicker
+                await self.desk.take_back(row["call_id"])
 
     async def try_owed(self, now: datetime) -> None:
         """Put those into the queues whose turn it is."""

@@ -266,6 +266,14 @@ SELECT a.call_id, a.placed_at, EXISTS (SELECT FROM call_facts f WHERE f.call_id 
 FROM attempts a JOIN calls c ON c.id = a.call_id
 WHERE c.ended_at IS NULL AND c.id LIKE :asterisk || '-%';
 
+-- name: unwanted
+-- Stand-ins that wait for a promise somebody has closed or postponed meanwhile.
+SELECT a.call_id
+FROM attempts a JOIN calls c ON c.id = a.call_id JOIN promises p ON p.id = a.promise_id
+WHERE c.ended_at IS NULL AND c.direction = 'callback' AND c.id LIKE :asterisk || '-%'
+  AND (p.closed_at IS NOT NULL OR p.next_attempt_at > :now::timestamptz)
+  AND NOT EXISTS (SELECT FROM call_facts WHERE call_id = a.call_id AND kind = 'accepted');
+
 -- name: renew!
 -- Whoever sees these calls going on says so.
 UPDATE attempts SET lease_until = :lease_until::timestamptz WHERE call_id = ANY(:calls::text[]);

@@ -24,6 +24,8 @@ class FakeManager:
         self.greeting = BANNER
         self.port = port
         self.asked: list[dict[str, str]] = []
+        self.heard: list[str] = []
+        """The same as it came over the wire."""
         self.logins = 0
         self._writers: set[asyncio.StreamWriter] = set()
         self._serving: set[asyncio.Task[None]] = set()
@@ -73,6 +75,7 @@ class FakeManager:
                 block = (await reader.readuntil(b"\r\n\r\n")).decode()
                 asked = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line)
                 self.asked.append(asked)
+                self.heard.append(block)
                 self._news.set()
                 answer = self.answers.get(asked["Action"], _unknown)(asked)
                 if isinstance(answer, bytes):
@@ -94,7 +97,7 @@ class FakeManager:
 
 def channels(*unique_ids: str) -> Answer:
     """The answer to CoreShowChannels when these channels are there."""
-    shown = [{"Event": "CoreShowChannel", "Uniqueid": each} for each in unique_ids]
+    shown = [{"Event": "CoreShowChannel", "Uniqueid": each, "Linkedid": each} for each in unique_ids]
     start = {"Response": "Success", "EventList": "start", "Message": "Channels will follow"}
     end = {"Event": "CoreShowChannelsComplete", "EventList": "Complete", "ListItems": str(len(shown))}
     return lambda _: [start, *shown, end]

@@ -1,6 +1,7 @@
 """Calls as Asterisk's channel-event log tells them, written short: rows of a real log with fictional people.
 
-A line is: seconds, event, channel, number of the channel, number of the call's first channel, fields.
+A line is: seconds, event, channel, number of the channel, number of the call's first channel, fields. A call back
+begins with the two halves of the resident's stand-in, whose numbers are A and B.
 """
 
 # ruff: noqa: E501 - rows as Asterisk writes them
@@ -18,6 +19,8 @@ from tests.fakes import NOON
 CALLER, DIALLED = "+79000000001", "+74951230001"
 CALL = "dozvon-1795298309.0"
 """The id of the story's call: channel number 0."""
+CALLBACK = "dozvon-callback-7-1"
+"""The id of the story's call back: the first attempt of promise 7."""
 
 ARRIVES = """
  0.00 CHAN_START   resident 0 0 context=from-trunk exten=+74951230001 num=+79000000001
@@ -107,7 +110,117 @@ ALL = {
     "attended transfer": ATTENDED,
 }
 
+# calls back
+
+PLACED = f"""
+ 0.00 CHAN_START   stand-in A A context=stand-in exten=s
+ 0.00 CHAN_START   stand-in B A context=stand-in exten=s
+ 0.00 ANSWER       stand-in B A context=stand-in exten=s num={CALLER}
+ 0.00 ANSWER       stand-in A A context=stand-in exten=s num={CALLER}
+ 0.00 USER_DEFINED stand-in A A context=callback exten=s num={CALLER} usereventname=Callback {{"extra": "7|{CALLER}|{DIALLED}|emergency|20"}}
+ 0.01 APP_START    stand-in A A appname=Queue appdata=dispatch,,,,120,,callback-accepted,,
+"""
+STAND_IN_ENDS = """
+50.00 HANGUP       stand-in A A {"hangupcause": 16, "hangupsource": "", "dialstatus": "ANSWER"}
+50.00 CHAN_END     stand-in A A
+50.00 HANGUP       stand-in B A {"hangupcause": 16, "hangupsource": "", "dialstatus": ""}
+50.00 CHAN_END     stand-in B A
+"""
+TAKEN = f"""{PLACED}
+ 0.02 CHAN_START   101      4 A context=internal exten=s num=101
+ 3.00 ANSWER       101      4 A context=internal exten=s num=101 appname=AppQueue
+ 3.00 USER_DEFINED 101      4 A context=callback-accepted exten=s num=101 usereventname=Accepted {{"extra": ""}}
+"""
+RINGS_RESIDENT = f"""{TAKEN}
+ 4.70 CHAN_START   resident 5 A context=from-trunk exten=s
+"""
+BACK_IN_QUEUE = """
+48.00 BRIDGE_ENTER 101      4 A context=internal {"bridge_id": "of the queue"}
+48.00 BRIDGE_ENTER stand-in A A context=callback {"bridge_id": "of the queue"}
+48.00 BRIDGE_EXIT  101      4 A context=internal {"bridge_id": "of the queue"}
+48.00 BRIDGE_EXIT  stand-in A A context=callback {"bridge_id": "of the queue"}
+48.01 HANGUP       101      4 A {"hangupcause": 16, "hangupsource": "dialplan/builtin", "dialstatus": ""}
+48.01 CHAN_END     101      4 A
+"""
+BACK_TALKS = f"""{RINGS_RESIDENT}
+10.00 ANSWER       resident 5 A context=from-trunk exten=s appname=AppDial
+10.50 BRIDGE_ENTER resident 5 A {{"bridge_id": "one"}}
+10.50 BRIDGE_ENTER 101      4 A {{"bridge_id": "one"}}
+"""
+BACK_TALKED = f"""{BACK_TALKS}
+40.00 BRIDGE_EXIT  resident 5 A {{"bridge_id": "one"}}
+40.00 BRIDGE_EXIT  101      4 A {{"bridge_id": "one"}}
+40.00 HANGUP       resident 5 A {{"hangupcause": 16, "hangupsource": "PJSIP/resident-00000005", "dialstatus": ""}}
+40.00 CHAN_END     resident 5 A
+{BACK_IN_QUEUE}{STAND_IN_ENDS}"""
+BACK_BUSY = f"""{RINGS_RESIDENT}
+ 4.71 HANGUP       resident 5 A {{"hangupcause": 17, "hangupsource": "PJSIP/resident-00000005", "dialstatus": ""}}
+ 4.71 CHAN_END     resident 5 A
+ 4.71 USER_DEFINED 101      4 A usereventname=Tried {{"extra": "BUSY"}}
+{BACK_IN_QUEUE}{STAND_IN_ENDS}"""
+BACK_NO_ANSWER = f"""{RINGS_RESIDENT}
+34.70 HANGUP       resident 5 A {{"hangupcause": 0, "hangupsource": "", "dialstatus": ""}}
+34.70 CHAN_END     resident 5 A
+34.70 USER_DEFINED 101      4 A usereventname=Tried {{"extra": "NOANSWER"}}
+{BACK_IN_QUEUE}{STAND_IN_ENDS}"""
+BACK_UNREACHABLE = f"""{TAKEN}
+ 4.70 USER_DEFINED 101      4 A usereventname=Tried {{"extra": "CHANUNAVAIL"}}
+{BACK_IN_QUEUE}{STAND_IN_ENDS}"""
+BACK_MACHINE = BACK_TALKED.replace(
+    "\n40.00 BRIDGE_EXIT  resident",
+    """
+20.00 USER_DEFINED 101      4 A usereventname=Machine {"extra": ""}
+40.00 BRIDGE_EXIT  resident""",
+)
+BACK_DISPATCHER_GONE = f"""{RINGS_RESIDENT}
+ 9.00 HANGUP       resident 5 A {{"hangupcause": 0, "hangupsource": "", "dialstatus": ""}}
+ 9.00 CHAN_END     resident 5 A
+ 9.00 HANGUP       101      4 A {{"hangupcause": 16, "hangupsource": "PJSIP/101-00000004", "dialstatus": "CANCEL"}}
+ 9.00 CHAN_END     101      4 A
+{STAND_IN_ENDS}"""
+BACK_BLIND = f"""{BACK_TALKS}
+30.00 BLINDTRANSFER 101     4 A {{"extension": "102", "context": "internal", "bridge_id": "one", "transferee_channel_name": "PJSIP/resident-00000005"}}
+30.00 BRIDGE_EXIT  101      4 A {{"bridge_id": "one"}}
+30.00 BRIDGE_EXIT  resident 5 A {{"bridge_id": "one"}}
+30.01 HANGUP       101      4 A {{"hangupcause": 16, "hangupsource": "", "dialstatus": ""}}
+30.01 CHAN_END     101      4 A
+30.01 HANGUP       stand-in A A {{"hangupcause": 16, "hangupsource": "", "dialstatus": "ANSWER"}}
+30.01 CHAN_END     stand-in A A
+30.01 CHAN_END     stand-in B A
+30.02 CHAN_START   102      6 A context=internal num=102
+33.00 ANSWER       102      6 A
+33.01 BRIDGE_ENTER 102      6 A {{"bridge_id": "two"}}
+33.01 BRIDGE_ENTER resident 5 A {{"bridge_id": "two"}}
+60.00 BRIDGE_EXIT  resident 5 A {{"bridge_id": "two"}}
+60.00 BRIDGE_EXIT  102      6 A {{"bridge_id": "two"}}
+60.01 HANGUP       resident 5 A {{"hangupcause": 16, "hangupsource": "PJSIP/102-00000006", "dialstatus": ""}}
+60.01 CHAN_END     resident 5 A
+60.02 CHAN_END     102      6 A
+"""
+BACK_TAKEN_BACK = f"""{PLACED}
+ 0.02 CHAN_START   101      4 A context=internal exten=s num=101
+ 9.00 HANGUP       101      4 A {{"hangupcause": 26, "hangupsource": "", "dialstatus": ""}}
+ 9.00 CHAN_END     101      4 A
+{STAND_IN_ENDS}"""
+BACK_NOBODY_TOOK_IT = f"""{PLACED}
+ 0.02 CHAN_START   101      4 A context=internal exten=s num=101
+49.00 CHAN_END     101      4 A
+49.00 USER_DEFINED stand-in A A usereventname=LeftQueue {{"extra": "TIMEOUT"}}
+{STAND_IN_ENDS}"""
+BACK = {
+    "call back: talk": BACK_TALKED,
+    "call back: busy": BACK_BUSY,
+    "call back: no answer": BACK_NO_ANSWER,
+    "call back: unreachable": BACK_UNREACHABLE,
+    "call back: machine": BACK_MACHINE,
+    "call back: dispatcher gone": BACK_DISPATCHER_GONE,
+    "call back: blind transfer": BACK_BLIND,
+    "call back: taken back": BACK_TAKEN_BACK,
+    "call back: nobody took it": BACK_NOBODY_TOOK_IT,
+}
+
 _PLAIN = ["usereventname", "num", "exten", "context", "appname", "appdata"]
+_HALVES = {"A": "Local/s@stand-in-00000000;1", "B": "Local/s@stand-in-00000000;2"}
 
 
 def lines(story: str, begins: datetime = NOON, call: int = 1795298309) -> list[dict[str, str]]:
@@ -124,12 +237,16 @@ def _line(words: list[str], begins: datetime, call: int) -> dict[str, str]:
     return {
         "eventenum": event,
         "eventtime": f"{at:.6f}",
-        "channame": f"PJSIP/{channel}-{int(number):08x}",
-        "uniqueid": f"dozvon-{call}.{number}",
-        "linkedid": f"dozvon-{call}.{first}",
+        "channame": _HALVES.get(number) or f"PJSIP/{channel}-{int(number):08x}",
+        "uniqueid": _id(number, call),
+        "linkedid": _id(first, call),
         "eventextra": brace + extra,
         **fields,
     }
+
+
+def _id(number: str, call: int) -> str:
+    return {"A": CALLBACK, "B": f"{CALLBACK}-b"}.get(number, f"dozvon-{call}.{number}")
 
 
 def as_heard(line: dict[str, str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from callback.missed import HIDDEN
 from demo import sound
 from ivr.app import Controller
 from ivr.asterisk.agi import AgiServer
-from ivr.call import Call, Fact, Kind, Outcome
+from ivr.call import Call, Direction, Fact, Kind, Outcome
 from ivr.ledger import Ledger
 from ivr.settings import Settings
 
@@ -28,6 +28,9 @@ LATER = NOON + timedelta(minutes=3)
 async def promises(ledger: Ledger) -> list[dict[str, Any]]:
     await ledger.settled()
     return [dict(row) for row in await ledger.pool.fetch("SELECT * FROM promises ORDER BY id")]
+
+
+KEPT = "UPDATE promises SET status = 'kept', reached_at = missed_at, closed_at = missed_at"
 
 
 async def test_a_missed_call_is_promised_a_call_back_ten_minutes_after_it_arrived(ledger: Ledger) -> None:
@@ -102,7 +105,7 @@ async def test_told_twice_a_missed_call_counts_once(ledger: Ledger) -> None:
 async def test_told_again_after_the_promise_was_kept_it_makes_no_other(ledger: Ledger) -> None:
     call = tell(switchboard(ledger), *MISSED).id
     await ledger.settled()
-    await ledger.pool.execute("UPDATE promises SET status = 'kept'")
+    await ledger.pool.execute(KEPT)
     tell(switchboard(ledger), *MISSED, call=call)
     assert [promise["status"] for promise in await promises(ledger)] == ["kept"]
 
@@ -111,7 +114,7 @@ async def test_a_call_missed_after_the_promise_was_kept_makes_a_new_one(ledger: 
     board = switchboard(ledger)
     tell(board, *MISSED)
     await ledger.settled()
-    await ledger.pool.execute("UPDATE promises SET status = 'kept'")
+    await ledger.pool.execute(KEPT)
     tell(board, *MISSED, at=LATER)
     assert [(p["status"], p["due_at"]) for p in await promises(ledger)] == [
         ("kept", NOON + TEN_MINUTES),
@@ -160,6 +163,7 @@ async def test_a_controller_takes_up_the_calls_another_left_going_on(ledger: Led
     facts = await ledger.all("calls.facts", calls=[row["id"]])
     after = switchboard(ledger)
     call = Call(**{name: row[name] for name in row if name in Call.__slots__})
+    assert call.direction == Direction.INBOUND
     after.resume(
         call, [Fact(f["call_id"], f["at"], Kind(f["kind"]), f["key"], f["who"], f["detail"]) for f in facts]
     )

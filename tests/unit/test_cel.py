@@ -9,10 +9,12 @@ from random import Random
 import pytest
 
 from ivr.asterisk.cel import CallLog, Row, extension, read_log
-from ivr.call import Call, Fact, Kind, Outcome
+from ivr.call import Call, Direction, Fact, Kind, Outcome
 from tests import stories
 from tests.fakes import NOON
-from tests.stories import ALL, CALL, CALLER, DIALLED, as_heard, as_written, facts, lines
+from tests.stories import ALL, BACK, CALL, CALLBACK, CALLER, DIALLED, as_heard, as_written, facts, lines
+
+EVERY = ALL | BACK
 
 
 def told(story: str) -> list[tuple[Kind, str | None]]:
@@ -20,8 +22,11 @@ def told(story: str) -> list[tuple[Kind, str | None]]:
 
 
 def folded(story: str) -> Call:
-    call = Call(CALL, NOON)
-    for fact in facts(story):
+    told = facts(story)
+    direction = Direction(told[0].detail.get("direction", Direction.INBOUND))
+    call = Call(told[0].call, NOON, direction=direction)
+    for fact in told:
+        assert fact.call == call.id
         call.follow(fact)
     return call
 
@@ -170,28 +175,28 @@ def test_two_calls_at_once_are_kept_apart(dice: Random) -> None:
     assert [(f.kind, f.who) for f in heard if f.call == "dozvon-2.0"] == told(stories.BLIND)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EVERY)
 def test_what_is_read_after_a_gap_has_the_keys_of_what_was_heard_live(name: str) -> None:
     live, read = CallLog(), CallLog()
-    heard = [fact for line in lines(ALL[name]) for fact in live.feed(Row.of_manager(as_heard(line)))]
-    later = [fact for line in lines(ALL[name]) for fact in read.feed(Row.of(line))]
+    heard = [fact for line in lines(EVERY[name]) for fact in live.feed(Row.of_manager(as_heard(line)))]
+    later = [fact for line in lines(EVERY[name]) for fact in read.feed(Row.of(line))]
     assert [(f.call, f.kind, f.key, f.who, f.detail) for f in heard] == [
         (f.call, f.kind, f.key, f.who, f.detail) for f in later
     ]
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EVERY)
 def test_every_fact_has_a_key_of_its_own(name: str) -> None:
-    keys = [fact.key for fact in facts(ALL[name])]
+    keys = [fact.key for fact in facts(EVERY[name])]
     assert len(set(keys)) == len(keys)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EVERY)
 def test_a_log_forgets_a_call_when_it_has_ended(name: str) -> None:
     log = CallLog()
-    facts(ALL[name], log)
-    assert log.call_of(CALL) is None
-    assert not log._calls and not log._linked
+    facts(EVERY[name], log)
+    assert log.call_of(CALL) is None and log.call_of(CALLBACK) is None
+    assert not log._calls and not log._linked and not log._own and not log._bridges
 
 
 def test_a_channel_tells_the_call_it_belongs_to() -> None:
@@ -218,6 +223,158 @@ def test_a_channel_s_extension_is_read_off_its_name(channel: str, number: str) -
 def test_a_broken_extra_is_as_good_as_none(extra: str) -> None:
     line = lines(stories.ANSWERED)[-2] | {"eventextra": extra}
     assert Row.of(line).extra == {}
+
+
+# -- what a call is about, said in the dialplan
+
+
+WENT = "4.00 USER_DEFINED resident 0 0 usereventname=Went "
+
+
+def test_the_log_alone_knows_what_a_waiting_call_is_about() -> None:
+    story = stories.WAITS.replace(" 4.10 APP", f'{WENT}{{"extra": "emergency|20"}}\n 4.10 APP')
+    assert the(Kind.QUEUED, story).detail == {"queue": "dispatch", "category": "emergency", "priority": 20}
+    call = folded(story)
+    assert (call.category, call.priority, call.queue) == ("emergency", 20, "dispatch")
+
+
+@pytest.mark.parametrize("said", ["", "|", "emergency", "emergency|", "emergency|high", "|20"])
+def test_what_is_not_said_whole_is_not_said(said: str) -> None:
+    story = stories.WAITS.replace(" 4.10 APP", f'{WENT}{{"extra": "{said}"}}\n 4.10 APP')
+    assert the(Kind.QUEUED, story).detail == {"queue": "dispatch"}
+
+
+# -- calls back
+
+
+def test_a_call_back_is_told_from_the_stand_in_to_its_end() -> None:
+    assert told(stories.BACK_TALKED) == [
+        (Kind.ARRIVED, None),
+        (Kind.QUEUED, None),
+        (Kind.RANG, "101"),
+        (Kind.ACCEPTED, "101"),
+        (Kind.RANG, "resident"),
+        (Kind.PICKED_UP, None),
+        (Kind.ANSWERED, "101"),
+        (Kind.HUNG_UP, "resident"),
+        (Kind.ENDED, None),
+    ]
+
+
+def test_a_call_back_says_whom_we_ring_and_what_for() -> None:
+    assert the(Kind.ARRIVED, stories.BACK_TALKED).detail == {
+        "direction": Direction.CALLBACK,
+        "promise": "7",
+        "caller": CALLER,
+        "dialled": DIALLED,
+        "category": "emergency",
+        "priority": 20,
+    }
+
+
+@pytest.mark.parametrize("extra", ["", "7", "7|+79000000001", "7|+79000000001|||", "7||||x|y|z"])
+def test_a_call_back_that_says_less_is_a_call_back_all_the_same(extra: str) -> None:
+    story = stories.PLACED.replace(f"7|{CALLER}|{DIALLED}|emergency|20", extra)
+    detail = the(Kind.ARRIVED, story).detail
+    assert (detail["direction"], detail["category"], detail["priority"]) == (Direction.CALLBACK, None, 0)
+
+
+@pytest.mark.parametrize(
+    ("story", "outcome"),
+    [
+        (stories.BACK_TALKED, Outcome.TALKED),
+        (stories.BACK_BUSY, Outcome.BUSY),
+        (stories.BACK_NO_ANSWER, Outcome.NO_ANSWER),
+        (stories.BACK_UNREACHABLE, Outcome.UNREACHABLE),
+        (stories.BACK_MACHINE, Outcome.MACHINE),
+        (stories.BACK_DISPATCHER_GONE, Outcome.DISPATCHER_GONE),
+        (stories.BACK_BLIND, Outcome.TALKED),
+        (stories.BACK_TAKEN_BACK, Outcome.TAKEN_BACK),
+        (stories.BACK_NOBODY_TOOK_IT, Outcome.QUEUE_TIMED_OUT),
+    ],
+)
+def test_the_log_alone_tells_how_a_call_back_ended(story: str, outcome: Outcome) -> None:
+    call = folded(story)
+    assert (call.id, call.direction, call.outcome) == (CALLBACK, Direction.CALLBACK, outcome)
+
+
+def test_the_talk_of_a_call_back_begins_when_both_hear_each_other() -> None:
+    call = folded(stories.BACK_TALKED)
+    assert (call.answered_at, call.answered_by) == (NOON + timedelta(seconds=10.5), "101")
+    assert (call.hung_up_by, call.ended_at) == ("resident", NOON + timedelta(seconds=50))
+
+
+@pytest.mark.parametrize(
+    "story",
+    [
+        story
+        for name, story in BACK.items()
+        if name.split(": ")[1] not in {"talk", "machine", "blind transfer"}
+    ],
+)
+def test_the_dispatcher_and_the_stand_in_in_one_bridge_are_no_talk(story: str) -> None:
+    assert Kind.ANSWERED not in {kind for kind, _ in told(story)}
+    assert folded(story).answered_at is None
+
+
+def test_of_a_call_back_in_vain_nobody_hung_up() -> None:
+    for story in (stories.BACK_BUSY, stories.BACK_NO_ANSWER, stories.BACK_DISPATCHER_GONE):
+        assert Kind.HUNG_UP not in {kind for kind, _ in told(story)}
+        assert folded(story).hung_up_by is None
+
+
+def test_the_leg_that_rings_her_is_no_call_of_hers() -> None:
+    assert [kind for kind, _ in told(stories.BACK_TALKED)].count(Kind.ARRIVED) == 1
+    leg = "4.70 CHAN_START resident 5 A context=from-trunk exten=s"
+    assert facts(leg) == [], "nor when the log is taken up in its middle"
+
+
+def test_a_call_back_goes_on_while_the_resident_is_transferred() -> None:
+    assert told(stories.BACK_BLIND)[6:] == [
+        (Kind.ANSWERED, "101"),
+        (Kind.TRANSFERRED, "101"),
+        (Kind.RANG, "102"),
+        (Kind.JOINED, "102"),
+        (Kind.HUNG_UP, "102"),
+        (Kind.ENDED, None),
+    ]
+    call = folded(stories.BACK_BLIND)
+    assert (call.answered_by, call.ended_at) == ("101", NOON + timedelta(seconds=60.01))
+
+
+def test_in_whatever_order_its_channels_end_a_call_back_ends_once_and_last(dice: Random) -> None:
+    begin = lines(stories.BACK_TALKS)
+    ends = [
+        '60.00 CHAN_END resident 5 A {"x": 1}', '60.00 CHAN_END 101 4 A {"x": 1}',
+        '60.00 CHAN_END stand-in A A {"x": 1}', '60.00 CHAN_END stand-in B A {"x": 1}',
+    ]  # fmt: skip
+    for _ in range(24):
+        dice.shuffle(ends)
+        log = CallLog()
+        heard = [
+            (row.channel, fact)
+            for row in map(Row.of, [*begin, *lines("\n".join(ends))])
+            for fact in log.feed(row)
+        ]
+        ended = [channel for channel, fact in heard if fact.kind is Kind.ENDED]
+        assert len(ended) == 1 and ended[0].startswith(("PJSIP/resident", "Local/s@stand-in-00000000;1"))
+        assert not log._calls and not log._linked and not log._own
+
+
+def test_a_call_back_and_the_residents_own_call_are_two(dice: Random) -> None:
+    """She calls while we ring a dispatcher for her: the rows come shuffled into one another."""
+    for _ in range(20):
+        log = CallLog()
+        left = {
+            CALL: lines(stories.GIVES_UP, call=1795298309),
+            CALLBACK: lines(stories.BACK_TAKEN_BACK, call=7),
+        }
+        heard: list[Fact] = []
+        while any(left.values()):
+            mine = left[dice.choice([name for name, rows in left.items() if rows])]
+            heard += log.feed(Row.of(mine.pop(0)))
+        assert [(f.kind, f.who) for f in heard if f.call == CALL] == told(stories.GIVES_UP)
+        assert [(f.kind, f.who) for f in heard if f.call == CALLBACK] == told(stories.BACK_TAKEN_BACK)
 
 
 # -- the file

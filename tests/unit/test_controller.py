@@ -17,11 +17,11 @@ from ivr import app
 from ivr.__main__ import main
 from ivr.app import Controller
 from ivr.asterisk.agi import AgiServer
-from ivr.call import Kind
+from ivr.call import Call, Direction, Fact, Kind
 from ivr.errors import Disconnected, LedgerAway, MissingPart, PeerError
 from ivr.settings import HERE, Settings
 from ivr.speech.sound import Sound
-from tests.fakes import FakeStore
+from tests.fakes import NOON, FakeDesk, FakeStore
 from tests.stories import CALL, CALLER, DIALLED
 
 COMPANY = {
@@ -128,7 +128,7 @@ async def test_an_emergency_is_left_in_its_company_s_queue_ahead_of_others(desk:
     desk.asterisk.presses = {of_prompt(desk, "menu_main"): "1"}
     await desk.asterisk.calls()
     assert desk.asterisk.commands[0] == "ANSWER"
-    assert desk.asterisk.left == 'EXEC "MSet" "PLACE=queue,QUEUE=north,QUEUE_PRIO=20"'
+    assert desk.asterisk.left == 'EXEC "MSet" "PLACE=queue,QUEUE=north,QUEUE_PRIO=20,CATEGORY=emergency"'
     assert desk.noted(Kind.KEY) == [{"key": "1"}]
 
 
@@ -140,7 +140,7 @@ async def test_the_company_greets_in_its_own_words(desk: Desk) -> None:
 
 async def test_who_dials_nobody_s_line_is_greeted_and_answered_all_the_same(desk: Desk) -> None:
     await desk.asterisk.calls(dialled="+74950000000")
-    assert desk.asterisk.left == 'EXEC "MSet" "PLACE=queue,QUEUE=dispatch,QUEUE_PRIO=5"'
+    assert desk.asterisk.left == 'EXEC "MSet" "PLACE=queue,QUEUE=dispatch,QUEUE_PRIO=5,CATEGORY=other"'
 
 
 @pytest.mark.parametrize(("status", "prompt"), [("JOINEMPTY", "no_dispatcher"), ("TIMEOUT", "all_busy")])
@@ -247,6 +247,65 @@ async def test_the_static_route_has_its_prompts_by_their_plain_names(desk: Desk)
     static = desk.controller.settings.static_folder
     for name in ("static_welcome", "all_busy", "callback_promise", "voicemail_thanks"):
         assert list(static.glob(f"{name}.*")), name
+
+
+# -- who calls herself while she is being called back
+
+
+def called_back(desk: Desk, number: str = CALLER) -> Call:
+    return desk.controller.switchboard.open("dozvon-callback-7-1", NOON, number, DIALLED, Direction.CALLBACK)
+
+
+@pytest.fixture
+def queues(desk: Desk) -> FakeDesk:
+    fake = FakeDesk()
+    desk.controller.desk = fake  # type: ignore[assignment]
+    return fake
+
+
+async def _settled(desk: Desk) -> None:
+    await asyncio.gather(*desk.controller._tasks)
+
+
+async def test_a_call_back_nobody_has_taken_yet_is_taken_back_when_she_calls(
+    desk: Desk, queues: FakeDesk
+) -> None:
+    called_back(desk)
+    await desk.asterisk.calls()
+    await _settled(desk)
+    assert queues.taken_back == ["dozvon-callback-7-1"]
+
+
+async def test_a_call_back_a_dispatcher_has_taken_goes_on_when_she_calls(
+    desk: Desk, queues: FakeDesk
+) -> None:
+    call = called_back(desk)
+    desk.controller.switchboard.take(Fact(call.id, NOON, Kind.ACCEPTED, "accepted/1", "101"))
+    await desk.asterisk.calls()
+    await _settled(desk)
+    assert not queues.taken_back
+
+
+async def test_somebody_elses_call_back_is_left_alone(desk: Desk, queues: FakeDesk) -> None:
+    called_back(desk, "+79000000002")
+    await desk.asterisk.calls()
+    await _settled(desk)
+    assert not queues.taken_back
+
+
+async def test_a_call_back_that_has_ended_already_is_not_taken_back(desk: Desk, queues: FakeDesk) -> None:
+    call = called_back(desk)
+    desk.controller.switchboard.take(Fact(call.id, NOON, Kind.ENDED, "ended/1"))
+    await desk.asterisk.calls()
+    await _settled(desk)
+    assert not queues.taken_back
+
+
+async def test_a_second_call_back_takes_none_back(desk: Desk, queues: FakeDesk) -> None:
+    called_back(desk)
+    desk.controller.switchboard.open("dozvon-callback-8-1", NOON, CALLER, DIALLED, Direction.CALLBACK)
+    await _settled(desk)
+    assert not queues.taken_back
 
 
 # -- ticks and what is asked for soon

@@ -82,6 +82,15 @@ def test_a_mistyped_word_is_told_its_near_miss() -> None:
         ("TRUNK_URL", "sip:user:a\n[intruder]@sip.example", "like sip:USER:PASSWORD@HOST"),
         ("TRUNK_URL", "sip:user:a;b@sip.example", "like sip:USER:PASSWORD@HOST"),
         ("DATABASE_URL", "dozvon", "a database address starts with postgresql://"),
+        ("DIAL_OUT", "{number}@operator", "like PJSIP/{number}@operator"),
+        ("DIAL_OUT", "SIP/{number}@operator", "like PJSIP/{number}@operator"),
+        ("DIAL_OUT", "PJSIP/{nubmer}@operator", "like PJSIP/{number}@operator"),
+        ("DIAL_OUT", "PJSIP/{}@operator", "like PJSIP/{number}@operator"),
+        ("DIAL_OUT", "PJSIP/{number", "like PJSIP/{number}@operator"),
+        ("DIAL_OUT", "PJSIP/{number}@operator,30,S(1)", "like PJSIP/{number}@operator"),
+        ("DIAL_OUT", "PJSIP/{number}&PJSIP/101", "like PJSIP/{number}@operator"),
+        ("DIAL_OUT", "PJSIP/{number}@operator\n", "like PJSIP/{number}@operator"),
+        ("OFFER_AFTER", "0", "seconds, at least 1 and less than a day"),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_reason(name: str, text: str, why: str) -> None:
@@ -151,6 +160,25 @@ def test_a_dialplan_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_no_secret_has_a_default() -> None:
     settings = Settings()
     assert (settings.ami_secret, settings.panel_token, settings.database_url) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("given", "rings"),
+    [
+        ({}, None),
+        ({"TRUNK_URL": "sip:u:secret@sip.example"}, "PJSIP/{number}@operator"),
+        ({"TRUNK_PEERS": "192.0.2.7,192.0.2.8"}, "PJSIP/trunk/sip:{number}@192.0.2.7"),
+        ({"TRUNK_PEERS": "198.51.100.0/24,192.0.2.7"}, "PJSIP/trunk/sip:{number}@192.0.2.7"),
+        ({"TRUNK_PEERS": "198.51.100.0/24"}, None),
+        ({"TEST_RESIDENT": "a-long-password"}, "PJSIP/resident"),
+        ({"TRUNK_PEERS": "198.51.100.0/24", "DIAL_OUT": "PJSIP/{digits}@sbc"}, "PJSIP/{digits}@sbc"),
+        ({"TRUNK_URL": "sip:u:secret@sip.example", "DIAL_OUT": "PJSIP/{digits}@sbc"}, "PJSIP/{digits}@sbc"),
+    ],
+)
+def test_a_resident_is_rung_the_way_her_calls_come_unless_told_otherwise(
+    given: dict[str, str], rings: str | None
+) -> None:
+    assert Settings.read({PREFIX + name: text for name, text in given.items()}).outbound == rings
 
 
 def test_nothing_but_sip_and_panel_could_listen_beyond_loopback_by_default() -> None:

@@ -10,11 +10,11 @@ import pytest
 
 from directory.nouns import Caller, Company, House, Resident
 from directory.phones import to_e164
-from ivr.call import Call, Fact, Kind, Outcome
+from ivr.call import Call, Direction, Fact, Kind, Outcome
 from ivr.switchboard import REMEMBERED, Numbers, Switchboard, lost
 from tests import stories
 from tests.fakes import NOON, FakeOutbox
-from tests.stories import CALL, CALLER, DIALLED, facts
+from tests.stories import CALL, CALLBACK, CALLER, DIALLED, facts
 from tickets import limits
 
 SEVERNAYA = Company(
@@ -36,9 +36,10 @@ def board(outbox: FakeOutbox) -> Switchboard:
 
 
 def hear(board: Switchboard, story: str) -> Call:
-    for fact in facts(story):
+    told = facts(story)
+    for fact in told:
         board.take(fact)
-    return board.calls[CALL]
+    return board.calls[told[0].call]
 
 
 def note(kind: Kind, key: str, seconds: float = 1, **detail: Any) -> Fact:
@@ -86,7 +87,7 @@ def test_the_row_is_saved_before_the_fact_that_changed_it(board: Switchboard, ou
             assert before == "calls.save"
 
 
-@pytest.mark.parametrize("story", stories.ALL.values(), ids=stories.ALL)
+@pytest.mark.parametrize("story", (stories.ALL | stories.BACK).values(), ids=stories.ALL | stories.BACK)
 def test_a_story_told_twice_changes_nothing(board: Switchboard, outbox: FakeOutbox, story: str) -> None:
     hear(board, story)
     written = list(outbox.written)
@@ -178,6 +179,56 @@ def test_watchers_see_each_fact_once_and_in_force(board: Switchboard) -> None:
     hear(board, stories.ANSWERED)
     assert seen[-1] == (Kind.ENDED, Outcome.TALKED)
     assert len(seen) == len(facts(stories.ANSWERED))
+
+
+# -- calls back
+
+
+def test_a_call_back_is_a_call_with_its_direction(board: Switchboard, outbox: FakeOutbox) -> None:
+    hear(board, stories.BACK_TALKED)
+    row = outbox.of("calls.save")[-1]
+    assert (row["id"], row["direction"], row["outcome"]) == (CALLBACK, Direction.CALLBACK, Outcome.TALKED)
+    assert (row["caller"], row["dialled"], row["company_id"]) == (CALLER, DIALLED, 7)
+    assert (row["category"], row["priority"], row["answered_by"]) == ("emergency", 20, "101")
+
+
+def test_a_call_back_is_recorded_from_the_moment_they_talk(board: Switchboard, outbox: FakeOutbox) -> None:
+    hear(board, stories.RINGS_RESIDENT)
+    assert outbox.of("recordings.expect") == []
+    hear(board, stories.BACK_TALKED)
+    (expected,) = outbox.of("recordings.expect")
+    assert (expected["call"], expected["expected_at"]) == (CALLBACK, NOON + timedelta(seconds=10.5))
+
+
+def test_a_call_back_that_talks_drafts_a_ticket_as_every_talk_does(
+    board: Switchboard, outbox: FakeOutbox
+) -> None:
+    hear(board, stories.BACK_TALKED)
+    (draft,) = outbox.of("tickets.draft")
+    assert (draft["call"], draft["dispatcher"], draft["category"]) == (CALLBACK, "101", "emergency")
+
+
+@pytest.mark.parametrize("story", stories.BACK.values(), ids=stories.BACK)
+def test_a_call_back_owes_nobody_another(board: Switchboard, outbox: FakeOutbox, story: str) -> None:
+    hear(board, story)
+    assert outbox.of("promises.open") == []
+
+
+def test_a_call_back_the_exchange_lost_is_cut_off_and_owes_nothing(
+    board: Switchboard, outbox: FakeOutbox
+) -> None:
+    call = hear(board, stories.RINGS_RESIDENT)
+    board.take(lost(call, NOON + timedelta(seconds=30)))
+    assert (call.outcome, outbox.of("promises.open")) == (Outcome.CUT_OFF, [])
+
+
+def test_a_missed_call_brings_along_what_the_call_back_needs(board: Switchboard, outbox: FakeOutbox) -> None:
+    hear(board, stories.ARRIVES)
+    board.take(note(Kind.WENT, "incoming/1", category="emergency", priority=20, queue="north"))
+    hear(board, stories.GIVES_UP)
+    (promise,) = outbox.of("promises.open")
+    assert (promise["line"], promise["queue"], promise["priority"]) == (DIALLED, "north", 20)
+    assert promise["answer_mark_at"] == NOON + timedelta(minutes=5)
 
 
 # -- who calls
