@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY = var/venv/bin/python
 SETUP = @$(PYTHON) -m appliance.bootstrap --extras
 
-.PHONY: help run test demo check bench clean
+.PHONY: help run test demo check faults bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -11,6 +11,7 @@ help:
 	@echo "make test   set up and prove it: unit, contract, Postgres and Asterisk tests"
 	@echo "make demo   two calls on the real Asterisk, and what Postgres holds afterwards"
 	@echo "make check  lint, types, house rules"
+	@echo "make faults kill everything at every step, then at random; half an hour"
 	@echo "make bench  calls a second and what a call costs"
 	@echo "make clean  remove what was set up (var/), the hotline's data with it: asks first"
 
@@ -32,6 +33,10 @@ check:
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@$(PY) -m pytest -q tests/unit -k floor
+
+faults:
+	$(SETUP) appliance,softphone
+	@$(PY) -m faults
 
 bench:
 	$(SETUP) appliance,softphone

@@ -1,7 +1,7 @@
 """The chase: every promise is tried until it is kept, and what the law's moments ask for happens in time.
 
-The truth is in Postgres. `look` is called again and again, by any number of controllers, and does what is due;
-nothing is lost when one of them dies between two lines of it.
+The truth is in Postgres. `watch` and `chase` are called again and again, by any number of controllers, and do what
+is due; nothing is lost when one of them dies between two lines of it.
 """
 
 from __future__ import annotations
@@ -88,22 +88,28 @@ class Chaser:
     on_broken: Callable[[Sequence[Row]], None] = lambda rows: None
     _all_talks_at: datetime | None = None
 
-    async def look(self, now: datetime) -> None:
-        """Do everything that is due. Raises LedgerAway."""
+    async def watch(self, now: datetime) -> None:
+        """What the ledger alone tells: who is reached, and the law's moments. Raises LedgerAway."""
         await self.settle(now)
         await self.mark(now)
+
+    async def chase(self, now: datetime) -> None:
+        """What is to be done about the others; an Asterisk that is slow to answer keeps no mark waiting."""
         await self.rest(now)
         await self.take_back(now)
         await self.try_owed(now)
 
     async def settle(self, now: datetime) -> None:
         """Promises whose two have talked are kept. All talks are looked at now and then, the last ones always."""
-        since = now - LOOKED_BACK
-        if self._all_talks_at is None or now - self._all_talks_at > LOOKED_BACK or now < self._all_talks_at:
-            self._all_talks_at, since = now, now - self.rules.give_up
-        for row in await self.store.all(
+        last = self._all_talks_at
+        all_of_them = last is None or not timedelta() <= now - last <= LOOKED_BACK
+        since = now - (self.rules.give_up if all_of_them else LOOKED_BACK)
+        reached = await self.store.all(
             "promises.reach", now=now, since=since, talk=self.rules.talk, late="late"
-        ):
+        )
+        if all_of_them:
+            self._all_talks_at = now
+        for row in reached:
             log.info("a promise is reached", extra={"promise": row["id"], "status": row["status"]})
 
     async def mark(self, now: datetime) -> None:
@@ -141,7 +147,11 @@ class Chaser:
     async def try_owed(self, now: datetime) -> None:
         """Put those into the queues whose turn it is."""
         owed = await self.store.all(
-            "promises.owed", now=now, default_queue=self.default_queue, most=LOOKED_AT
+            "promises.owed",
+            now=now,
+            talk=self.rules.talk,
+            default_queue=self.default_queue,
+            most=LOOKED_AT,
         )
         for queue, rows in groupby(sorted(owed, key=_queue), key=_queue):
             await self._try_in(queue, list(rows), now)
@@ -178,6 +188,7 @@ class Chaser:
             controller=self.controller,
             queue=order.queue,
             now=now,
+            talk=self.rules.talk,
             lease_until=now + LEASE,
         )
         if claimed is None:

@@ -95,16 +95,7 @@ SELECT id, status::text, reached_at, call_id FROM reached;
 -- Five minutes are over and nobody talks with them.
 WITH due AS (
     SELECT p.id, p.answer_mark_at FROM promises p
-    WHERE p.answer_mark_at <= :now::timestamptz AND NOT EXISTS (
-        SELECT FROM calls c
-        WHERE c.caller = p.phone AND c.outcome IS DISTINCT FROM 'machine'
-          AND (c.answered_at >= p.missed_at
-               OR c.answered_at IS NOT NULL
-                  AND EXISTS (SELECT FROM attempts WHERE call_id = c.id AND promise_id = p.id))
-          AND (c.ended_at IS NULL AND c.answered_at > :now::timestamptz - interval '4 hours'
-               OR c.ended_at - c.answered_at >= :talk::interval)
-          AND NOT EXISTS (SELECT FROM promise_calls WHERE call_id = c.id)
-    )
+    WHERE p.answer_mark_at <= :now::timestamptz AND NOT talked_with(p, :talk::interval, :now::timestamptz)
     ORDER BY p.answer_mark_at LIMIT :most FOR UPDATE OF p SKIP LOCKED
 ), marked AS (
     UPDATE promises SET answer_mark_at = NULL FROM due WHERE promises.id = due.id
@@ -119,16 +110,7 @@ SELECT id, moment FROM marked;
 -- Ten minutes are over: broken, with why. Not while the two talk; whoever talked long enough is reached instead.
 WITH due AS (
     SELECT p.id, p.due_mark_at FROM promises p
-    WHERE p.due_mark_at <= :now::timestamptz AND NOT EXISTS (
-        SELECT FROM calls c
-        WHERE c.caller = p.phone AND c.outcome IS DISTINCT FROM 'machine'
-          AND (c.answered_at >= p.missed_at
-               OR c.answered_at IS NOT NULL
-                  AND EXISTS (SELECT FROM attempts WHERE call_id = c.id AND promise_id = p.id))
-          AND (c.ended_at IS NULL AND c.answered_at > :now::timestamptz - interval '4 hours'
-               OR c.ended_at - c.answered_at >= :talk::interval)
-          AND NOT EXISTS (SELECT FROM promise_calls WHERE call_id = c.id)
-    )
+    WHERE p.due_mark_at <= :now::timestamptz AND NOT talked_with(p, :talk::interval, :now::timestamptz)
     ORDER BY p.due_mark_at LIMIT :most FOR UPDATE OF p SKIP LOCKED
 ), last AS (
     SELECT DISTINCT ON (a.promise_id) a.promise_id, c.outcome, a.attempt
@@ -212,6 +194,7 @@ WITH owed AS (
     FROM promises p LEFT JOIN companies c ON c.id = p.company_id
     WHERE p.closed_at IS NULL AND p.next_attempt_at <= :now::timestamptz
       AND NOT EXISTS (SELECT FROM calls WHERE caller = p.phone AND ended_at IS NULL)
+      AND NOT talked_with(p, :talk::interval, :now::timestamptz)
       -- a fresh promise of a number is tried before its broken ones: a talk settles them all
       AND (p.status = 'open' OR NOT EXISTS (SELECT FROM promises o WHERE o.phone = p.phone AND o.status = 'open'))
 ), next AS (
@@ -237,9 +220,10 @@ ORDER BY p.place, p.id;
 -- One attempt at a time to one number, over all controllers: the call's row is written before any phone rings.
 -- No row: somebody else has it, or there is nothing to claim any more.
 WITH promise AS (
-    SELECT * FROM promises
+    SELECT * FROM promises p
     WHERE id = :promise AND closed_at IS NULL AND next_attempt_at <= :now::timestamptz
       AND NOT EXISTS (SELECT FROM calls WHERE caller = phone AND ended_at IS NULL)
+      AND NOT talked_with(p, :talk::interval, :now::timestamptz)
       AND NOT EXISTS (SELECT FROM attempts WHERE promise_id = :promise AND attempt >= :attempt)
     FOR UPDATE SKIP LOCKED
 ), placed AS (

@@ -39,6 +39,10 @@ from ivr.speech.phrasebook import Phrasebook
 from ivr.voices import voice
 from tickets import limits
 
+NO_TRUNK = (
+    "no trunk (see DOZVON_DIAL_OUT); under make run, through the softphone that is logged in as resident"
+)
+
 Command = Callable[[argparse.Namespace, Settings], Awaitable[int]]
 
 
@@ -106,7 +110,7 @@ async def _serve(_: argparse.Namespace, settings: Settings) -> int:
 
 async def _check(_: argparse.Namespace, settings: Settings) -> int:
     law = limits.read()
-    ladder = chase.read().ladder
+    ladder = chase.read(settings.chase).ladder
     read = rules.read(settings.dialplan)
     phrases = Phrasebook.read(settings.dialplan / "phrases" / f"{settings.language}.toml")
     problems = [*phrases.unknown(sorted(read.prompts())), *rules.unknown_categories(read, law.categories)]
@@ -117,6 +121,7 @@ async def _check(_: argparse.Namespace, settings: Settings) -> int:
             f"good: {len(read.menus)} menus, {len(read.ways)} ways to the queue, {len(phrases.phrases)} phrases, "
             f"{len(law.clocks)} clocks, {len(ladder)} steps of the chase"
         )
+        print(f"residents are called back through {settings.outbound or NO_TRUNK}")
     return 1 if problems else 0
 
 

@@ -56,6 +56,7 @@ log = logging.getLogger(__name__)
 
 LOOKUP_WITHIN = 3.0
 STOCK_WITHIN = 30.0
+WRITTEN_WITHIN = 5.0
 AT_MOST_EVERY = 0.1
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 """A machine since its start."""
@@ -148,14 +149,17 @@ class Controller:
     def _on_open(self, call: Call) -> None:
         """Ask the directory who calls, while the greeting plays; who calls herself need not be called back."""
         self._spawn(self._identify(call), f"identify {call.id}")
-        if call.direction is Direction.INBOUND and call.caller is not None:
-            for other in self.switchboard.going_on():
-                if (
-                    other.direction is Direction.CALLBACK
-                    and other.caller == call.caller
-                    and not other.accepted
-                ):
-                    self._spawn(self._take_back(other), f"take back {other.id}")
+        for callback in self._calls_to_spare(call):
+            self._spawn(self._take_back(callback), f"take back {callback.id}")
+
+    def _calls_to_spare(self, call: Call) -> list[Call]:
+        """Calls back that nobody needs while the resident is on the line herself, whichever came first."""
+        if call.caller is None:
+            return []
+        hers = [one for one in self.switchboard.going_on() if one.caller == call.caller]
+        if all(one.direction is Direction.CALLBACK for one in hers):
+            return []
+        return [one for one in hers if one.direction is Direction.CALLBACK and not one.accepted]
 
     def _show(self, call: Call, fact: Fact) -> None:
         """The pages show who is being called back, and how far it has come."""
@@ -287,7 +291,7 @@ class Controller:
             who,
             default_queue=conf.DEFAULT_QUEUE,
         )
-        return Chasing(chaser, follower)
+        return Chasing(chaser, follower, self.ledger)
 
     async def aclose(self) -> None:
         for task in self._tasks:
@@ -296,43 +300,68 @@ class Controller:
 
 
 class Chasing:
-    """Runs the chase: when something wakes it, and at every tick; never twice at once."""
+    """Runs the chase: when something wakes it, and at every tick; neither half of it twice at once."""
 
-    def __init__(self, chaser: Chaser, follower: Follower) -> None:
-        self._chaser, self._follower = chaser, follower
-        self._wanted = asyncio.Event()
-        self._began = time.monotonic()
+    def __init__(self, chaser: Chaser, follower: Follower, ledger: Ledger) -> None:
+        self._chaser, self._follower, self._ledger = chaser, follower, ledger
+        self._wanted = (asyncio.Event(), asyncio.Event())
+        self._knew_all = time.monotonic()
+        self._stock_is_written = False
         self._machine = f"{BOOT.read_text().strip()}/{chaser.desk.name}" if BOOT.exists() else None
 
     def wake(self) -> None:
-        self._wanted.set()
+        for wanted in self._wanted:
+            wanted.set()
 
     async def run(self) -> None:
-        while True:
-            await self._wanted.wait()
-            self._wanted.clear()
-            await _tick(self._look)
-            await asyncio.sleep(AT_MOST_EVERY)
+        halves = zip(self._wanted, (self._watch, self._chase), strict=True)
+        await asyncio.gather(*(_whenever(wanted, half) for wanted, half in halves))
 
-    async def _look(self) -> None:
-        """What happened while we were away comes first: a talk we have not heard of breaks no promise; and the clock
-        may have been set since the last look."""
-        await self.mind_clock()
-        knows_all = self._follower.took_stock.is_set()
-        if knows_all:
-            await self._chaser.look(now())
-        elif time.monotonic() - self._began > STOCK_WITHIN:  # Asterisk is away: the law's minutes go on
-            await self._chaser.settle(now())
-            await self._chaser.mark(now())
+    async def _watch(self) -> None:
+        """What has happened comes first: a talk the ledger does not know yet breaks no promise; nor does a clock that
+        was set since the last look. But the law's minutes go on when Asterisk stays away."""
+        await self._mind_clock()
+        await self._write_stock()
+        if self._knows_all():
+            self._knew_all = time.monotonic()
+        elif time.monotonic() - self._knew_all < STOCK_WITHIN:
+            return
+        await self._chaser.watch(now())
+
+    async def _chase(self) -> None:
+        if self._knows_all():
+            await self._chaser.chase(now())
+
+    def _knows_all(self) -> bool:
+        """Is everything that happened before now in the ledger?"""
+        return self._stock_is_written and not self._ledger.is_behind
+
+    async def _write_stock(self) -> None:
+        """What the stock told of the time we were away must have reached the ledger."""
+        if not self._follower.took_stock.is_set():
+            self._stock_is_written = False
+        elif not self._stock_is_written:
+            with contextlib.suppress(TimeoutError):  # calls come without a break: then it was among the first
+                async with asyncio.timeout(WRITTEN_WITHIN):
+                    await self._ledger.settled()
+            self._stock_is_written = True
 
     async def look_after(self) -> None:
         if self._follower.took_stock.is_set():
             await self._chaser.look_after(await self._follower.alive(), now())
 
-    async def mind_clock(self) -> None:
+    async def _mind_clock(self) -> None:
         if self._machine is not None:
             ahead = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
             await self._chaser.mind_clock(self._machine, ahead)
+
+
+async def _whenever(wanted: asyncio.Event, work: Callable[[], Any]) -> None:
+    while True:
+        await wanted.wait()
+        wanted.clear()
+        await _tick(work)
+        await asyncio.sleep(AT_MOST_EVERY)
 
 
 @asynccontextmanager
@@ -399,6 +428,7 @@ async def _ticks(it: Controller, follower: Follower, chaser: Chasing) -> AsyncIt
         follower.sweep: 10,
         chaser.wake: 0.5,
         chaser.look_after: 5,
+        lambda: it.hook.escalate(now()): 1,
         lambda: it.switchboard.sweep(now()): 30,
         _show_life: 1,
     }

@@ -254,6 +254,8 @@ class Call:
             if self.hangup_cause == DEAD_LINE:
                 lasted -= NOTICED_AFTER
             return Outcome.CUT_OFF if broke_off and lasted < TALK_WORTH_THE_NAME else Outcome.TALKED
+        if self.direction is Direction.CALLBACK and self.queued_at is None:
+            return Outcome.TAKEN_BACK  # it never came to be in a queue
         if broke_off:
             return Outcome.CUT_OFF
         if self.direction is Direction.CALLBACK:

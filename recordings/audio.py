@@ -85,7 +85,7 @@ def _take_in(source: BinaryIO, samples: int, wav: Path, channels: int) -> Audio:
     samples = min(samples, LONGEST)
     voiced = np.zeros(channels)
     digest = hashlib.sha256()
-    part = wav.with_name(wav.name + ".part")
+    part = wav.with_name(f"{wav.name}.{os.getpid()}.part")  # another controller may take in the same one
     part.touch(mode=0o600)  # voices are for those who may hear them
     with part.open("wb") as out:
         _write(out, digest, _header(samples, channels))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from callback.chase import Order
+from callback.chase import Chaser, Order
 from callback.turns import Queue
 from ivr.call import Kind
 from ivr.errors import HungUp
@@ -215,3 +215,9 @@ class FakeDesk:
 
     async def take_back(self, call: str) -> None:
         self.taken_back.append(call)
+
+
+async def look(chaser: Chaser, at: datetime) -> None:
+    """One tick of both halves of the chase."""
+    await chaser.watch(at)
+    await chaser.chase(at)

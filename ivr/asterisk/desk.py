@@ -59,6 +59,8 @@ class AmiDesk:
     async def place(self, order: Order) -> None:
         if self._dial_out is None or not _is_number(order.phone):
             raise PeerError(f"{order.call}: nobody can be rung: no trunk, or a strange number")
+        if not self._ami.linked:
+            raise PeerError(f"{order.call}: not sent: no AMI link")
         number = {"number": order.phone, "digits": order.phone.lstrip("+")}
         line = order.line if order.line and _is_number(order.line) else ""  # it was dialled by anybody
         queue, category = _word(order.queue), _word(order.category or "")

@@ -165,8 +165,8 @@ class Follower:
         self._missing = {call.id for call in gone}
 
     async def _gone(self) -> list[Call]:
-        """Calls that go on here but not in Asterisk. One that was placed just now may still come to be there."""
-        before, young = self._switchboard.going_on(), self._now() - PLACED_LATELY
+        """Calls that go on here but not in Asterisk."""
+        before = self._switchboard.going_on()
         alive = await self.alive()
         return [
             call
@@ -174,8 +174,13 @@ class Follower:
             if call.id not in alive
             and call.ended_at is None
             and call.id.startswith(f"{self._name}-")
-            and not (call.direction is Direction.CALLBACK and call.arrived_at > young)
+            and not self._may_still_come(call)
         ]
+
+    def _may_still_come(self, call: Call) -> bool:
+        """A call back was placed just now, and nobody has heard of it yet."""
+        is_order = call.direction is Direction.CALLBACK and call.queued_at is None
+        return is_order and self._now() - call.arrived_at < PLACED_LATELY
 
     async def alive(self) -> set[str]:
         """The ids of the calls that have any channel in Asterisk: each carries the id of the call it belongs to."""

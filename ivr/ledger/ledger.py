@@ -197,6 +197,11 @@ class Ledger(Store):
         """How many writes have not reached the database yet, adopted ones included."""
         return self._journal.waiting
 
+    @property
+    def is_behind(self) -> bool:
+        """Writes wait for longer than they gather: the database lacks what has already happened."""
+        return self._pause > 0 or len(self._journal.closed) > 1
+
     async def settled(self) -> None:
         """Wait until everything written so far is in the database."""
         await self._settled.wait()

@@ -25,7 +25,7 @@ from ivr.call import Call, Direction, Fact, Kind, Outcome
 from ivr.errors import Disconnected, PeerError
 from ivr.ledger import Ledger
 from ivr.store import Row
-from tests.fakes import FakeDesk
+from tests.fakes import FakeDesk, look
 
 from .calls import ANNA, LIMITS, MISSED, NOON, Story, switchboard, tell
 
@@ -69,7 +69,7 @@ class Hotline:
 
     async def looks(self, *seconds: float) -> None:
         for moment in seconds:
-            await self.chaser.look(at(moment))
+            await look(self.chaser, at(moment))
 
     async def misses(self, caller: str = MARIA, second: float = 0, story: Story = ABANDONED) -> Call:
         call = tell(self.board, *story, caller=caller, at=at(second))
@@ -580,7 +580,7 @@ async def test_of_two_controllers_exactly_one_rings_her(
             await hotline.misses(f"+7916000{number:04}")
         for chaser in both:
             chaser.desk.otherwise = Queue(dispatchers=20)  # type: ignore[attr-defined]
-        await asyncio.gather(*(chaser.look(at(31)) for chaser in both))
+        await asyncio.gather(*(look(chaser, at(31)) for chaser in both))
         assert Counter(order.phone for order in _placed(both)) == {f"+7916000{n:04}": 1 for n in range(20)}
 
 
@@ -601,6 +601,7 @@ async def test_of_twenty_connections_at_once_exactly_one_claims(
                         call=f"asterisk{n}-callback-1-{attempt}",
                         attempt=attempt,
                         controller=f"controller {n}",
+                        talk=RULES.talk,
                         queue="dispatch",
                         now=at(31),
                         lease_until=at(91),
@@ -629,7 +630,9 @@ async def test_a_controller_that_slept_over_anothers_attempt_does_not_fail_over_
     await hotline.not_rung(hotline.order, 32)
     await hotline.chaser.rest(at(40))
     stale = {"call": "other-callback-1-1", "attempt": 1, "controller": "other:1", "queue": "dispatch"}
-    claimed = await hotline.ledger.one("promises.claim", promise=1, now=at(40), lease_until=at(100), **stale)
+    claimed = await hotline.ledger.one(
+        "promises.claim", promise=1, now=at(40), lease_until=at(100), talk=RULES.talk, **stale
+    )
     assert claimed is None
     assert await database.fetchval("SELECT count(*) FROM calls WHERE direction = 'callback'") == 1
 
@@ -660,7 +663,14 @@ async def test_the_database_itself_refuses_a_second_attempt_to_a_number(
     await first.start()
     await second.start()
     try:
-        given = {"attempt": 1, "controller": "x", "queue": "q", "now": at(700), "lease_until": at(760)}
+        given = {
+            "attempt": 1,
+            "controller": "x",
+            "queue": "q",
+            "now": at(700),
+            "talk": RULES.talk,
+            "lease_until": at(760),
+        }
         won = await statement(connections[0], promise=1, call="a-callback-1-1", **given)
         other = asyncio.create_task(statement(connections[1], promise=2, call="b-callback-2-1", **given))
         await _waits_for_a_lock(hotline)
@@ -698,7 +708,9 @@ async def test_nobody_is_rung_while_she_is_on_a_call_with_us_herself(hotline: Ho
 
 async def test_who_calls_between_the_look_and_the_claim_is_not_rung(hotline: Hotline) -> None:
     await hotline.misses()
-    owed = await hotline.ledger.all("promises.owed", now=at(31), default_queue="dispatch", most=500)
+    owed = await hotline.ledger.all(
+        "promises.owed", now=at(31), talk=RULES.talk, default_queue="dispatch", most=500
+    )
     await hotline.calls_herself(31, None)
     await hotline.chaser._try(owed[0], None, at(31))
     assert not hotline.desk.placed
@@ -706,7 +718,9 @@ async def test_who_calls_between_the_look_and_the_claim_is_not_rung(hotline: Hot
 
 async def test_a_promise_kept_between_the_look_and_the_claim_is_not_tried(hotline: Hotline) -> None:
     await hotline.misses()
-    owed = await hotline.ledger.all("promises.owed", now=at(31), default_queue="dispatch", most=500)
+    owed = await hotline.ledger.all(
+        "promises.owed", now=at(31), talk=RULES.talk, default_queue="dispatch", most=500
+    )
     await hotline.calls_herself(32, 60)
     await hotline.chaser.settle(at(61))
     await hotline.chaser._try(owed[0], None, at(61))
@@ -745,7 +759,7 @@ async def test_a_claim_of_an_asterisk_that_is_gone_is_taken_over_when_its_lease_
 ) -> None:
     other = hotline.controller(FakeDesk("elsewhere"))
     await hotline.misses()
-    await other.look(at(31))
+    await look(other, at(31))
     over = 31 + (LEASE + LAPSED).total_seconds()
     for second in (LEASE.total_seconds() + 32, over - PAUSE, over):
         await hotline.chaser.look_after(set(), at(second))

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from ivr import app
 from ivr.app import Chasing
 from ivr.errors import Disconnected, LedgerAway, PeerError
 from ivr.store import Row
-from tests.fakes import NOON, FakeDesk, FakeStore
+from tests.fakes import NOON, FakeDesk, FakeStore, look
 from tickets import limits
 
 RULES, LIMITS = rules.read(), limits.read()
@@ -53,7 +54,7 @@ class Room:
 async def test_a_look_settles_first_then_marks_then_rests_then_tries() -> None:
     """A talk just ended breaks no promise, and an attempt just ended is counted before the next one is chosen."""
     room = Room()
-    await room.chaser.look(NOON)
+    await look(room.chaser, NOON)
     assert [name for name, _ in room.store.asked] == [
         "promises.reach", "promises.mark_unanswered", "promises.mark_overdue_calls", "promises.break",
         "promises.lapsed", "promises.rest", "promises.give_up", "promises.unwanted",
@@ -63,7 +64,7 @@ async def test_a_look_settles_first_then_marks_then_rests_then_tries() -> None:
 
 async def test_the_moment_of_a_look_is_the_one_it_is_given() -> None:
     room = Room(owed())
-    await room.chaser.look(NOON)
+    await look(room.chaser, NOON)
     assert {values["now"] for _, values in room.store.asked if "now" in values} == {NOON}
     assert room.asked("promises.lapsed")[0]["before"] == NOON - LAPSED
     assert room.asked("promises.give_up")[0]["before"] == NOON - RULES.give_up
@@ -160,7 +161,7 @@ async def test_nothing_is_placed_that_could_not_be_written_down() -> None:
 
     room.store.rows["promises.claim"] = away
     with pytest.raises(LedgerAway):
-        await room.chaser.look(NOON)
+        await look(room.chaser, NOON)
     assert not room.desk.placed
 
 
@@ -191,7 +192,7 @@ async def test_what_nobody_wants_any_more_is_taken_back_one_by_one(monkeypatch: 
         await take_back(call)
 
     monkeypatch.setattr(room.desk, "take_back", some_are_gone)
-    await room.chaser.look(NOON)
+    await look(room.chaser, NOON)
     assert room.desk.taken_back == ["dozvon-callback-7-1"]
 
 
@@ -282,15 +283,18 @@ class Notes:
     def __init__(self) -> None:
         self.desk = FakeDesk()
         self.did: asyncio.Queue[str] = asyncio.Queue()
+        self.chased: asyncio.Queue[str] = asyncio.Queue()
+        self.asterisk_answers = asyncio.Event()
+        self.asterisk_answers.set()
         self.fails: list[Exception] = []
         self.machines: list[tuple[str, float]] = []
         self.gate: asyncio.Event | None = None
         self.at_once = self.most_at_once = 0
 
-    async def look(self, _: Any) -> None:
+    async def watch(self, _: Any) -> None:
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
-        self.did.put_nowait("look")
+        self.did.put_nowait("watch")
         try:
             if self.gate is not None:
                 await self.gate.wait()
@@ -299,11 +303,9 @@ class Notes:
         finally:
             self.at_once -= 1
 
-    async def settle(self, _: Any) -> None:
-        self.did.put_nowait("settle")
-
-    async def mark(self, _: Any) -> None:
-        self.did.put_nowait("mark")
+    async def chase(self, _: Any) -> None:
+        self.chased.put_nowait("chase")
+        await self.asterisk_answers.wait()
 
     async def look_after(self, alive: set[str], _: Any) -> None:
         self.did.put_nowait(f"look after {sorted(alive)}")
@@ -327,11 +329,19 @@ def follower() -> FakeFollower:
 
 
 @pytest.fixture
+def ledger() -> SimpleNamespace:
+    async def settled() -> None:
+        pass
+
+    return SimpleNamespace(is_behind=False, settled=settled)
+
+
+@pytest.fixture
 async def chasing(
-    notes: Notes, follower: FakeFollower, monkeypatch: pytest.MonkeyPatch
+    notes: Notes, follower: FakeFollower, ledger: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Chasing]:
     monkeypatch.setattr(app, "AT_MOST_EVERY", 0.001)
-    made = Chasing(notes, follower)  # type: ignore[arg-type]
+    made = Chasing(notes, follower, ledger)  # type: ignore[arg-type]
     running = asyncio.create_task(made.run())
     yield made
     running.cancel()
@@ -341,7 +351,17 @@ async def chasing(
 async def test_whatever_wakes_it_it_looks(chasing: Chasing, notes: Notes) -> None:
     for _ in range(3):
         chasing.wake()
-        assert await notes.does() == "look"
+        assert await notes.does() == "watch"
+        async with asyncio.timeout(5):
+            assert await notes.chased.get() == "chase"
+
+
+async def test_an_asterisk_that_does_not_answer_keeps_no_mark_waiting(chasing: Chasing, notes: Notes) -> None:
+    notes.asterisk_answers.clear()
+    for _ in range(3):
+        chasing.wake()
+        assert await notes.does() == "watch"
+    assert notes.chased.qsize() == 1
 
 
 async def test_it_never_looks_twice_at_once_and_forgets_no_waking(chasing: Chasing, notes: Notes) -> None:
@@ -351,7 +371,7 @@ async def test_it_never_looks_twice_at_once_and_forgets_no_waking(chasing: Chasi
     for _ in range(5):
         chasing.wake()
     notes.gate.set()
-    assert await notes.does() == "look", "what happened during the look is looked at"
+    assert await notes.does() == "watch", "what happened during the look is looked at"
     assert notes.most_at_once == 1 and notes.did.empty()
 
 
@@ -361,16 +381,27 @@ async def test_a_look_that_fails_is_not_the_last(chasing: Chasing, notes: Notes,
     chasing.wake()
     await notes.does()
     chasing.wake()
-    assert await notes.does() == "look"
+    assert await notes.does() == "watch"
 
 
 async def test_nobody_is_rung_before_the_stock_is_taken(
     chasing: Chasing, notes: Notes, follower: FakeFollower
 ) -> None:
     follower.took_stock.clear()
-    await chasing._look()
+    await chasing._watch()
+    await chasing._chase()
     await chasing.look_after()
-    assert notes.did.empty()
+    assert notes.did.empty() and notes.chased.empty()
+
+
+async def test_nothing_is_judged_by_a_ledger_that_is_behind(
+    chasing: Chasing, notes: Notes, ledger: SimpleNamespace
+) -> None:
+    """After an outage of Postgres: the talk that keeps the promise may still wait on disk."""
+    ledger.is_behind = True
+    await chasing._watch()
+    await chasing._chase()
+    assert notes.did.empty() and notes.chased.empty()
 
 
 async def test_the_laws_minutes_go_on_when_asterisk_stays_away(
@@ -378,9 +409,10 @@ async def test_the_laws_minutes_go_on_when_asterisk_stays_away(
 ) -> None:
     follower.took_stock.clear()
     monkeypatch.setattr(app, "STOCK_WITHIN", -1.0)
-    await chasing._look()
-    assert [notes.did.get_nowait(), notes.did.get_nowait()] == ["settle", "mark"]
-    assert notes.did.empty(), "but nobody is rung"
+    await chasing._watch()
+    await chasing._chase()
+    assert notes.did.get_nowait() == "watch"
+    assert notes.chased.empty(), "but nobody is rung"
 
 
 async def test_it_looks_after_what_goes_on_in_asterisk(chasing: Chasing, notes: Notes) -> None:
@@ -391,14 +423,14 @@ async def test_it_looks_after_what_goes_on_in_asterisk(chasing: Chasing, notes: 
 async def test_the_clock_is_minded_before_every_look(chasing: Chasing, notes: Notes) -> None:
     """Or a clock set forward would break every promise before anybody noticed."""
     seen: list[int] = []
-    look = notes.look
+    watch = notes.watch
 
     async def after_the_clock(at: Any) -> None:
         seen.append(len(notes.machines))
-        await look(at)
+        await watch(at)
 
-    notes.look = after_the_clock  # type: ignore[method-assign,assignment]
-    await chasing._look()
+    notes.watch = after_the_clock  # type: ignore[method-assign,assignment]
+    await chasing._watch()
     ((machine, ahead),) = notes.machines
     assert seen == [1]
     assert machine.endswith("/dozvon")
