@@ -17,7 +17,7 @@ from typing import Protocol
 from callback import turns
 from callback.rules import Chase
 from directory.phones import masked
-from ivr.errors import Disconnected, LedgerAway, PeerError
+from ivr.errors import Disconnected, PeerError
 from ivr.store import Row, Store
 from tickets.limits import Limits
 
@@ -164,9 +164,9 @@ class Chaser:
             return
         by_id = {row["id"]: row for row in rows}
         for turn in turns.turns(state, [_owed(row) for row in rows]):
-            await self._try(by_id[turn.promise], turn.position, now)
+            await self._try(by_id[turn.promise], turn, now)
 
-    async def _try(self, row: Row, position: int | None, now: datetime) -> None:
+    async def _try(self, row: Row, turn: turns.Turn, now: datetime) -> None:
         attempt = row["attempts"] + 1
         order = Order(
             call=f"{self.desk.name}-callback-{row['id']}-{attempt}",
@@ -174,9 +174,9 @@ class Chaser:
             phone=row["phone"],
             line=row["line"],
             queue=row["queue"],
-            priority=row["priority"],
+            priority=turn.priority,
             category=row["category"],
-            position=position,
+            position=turn.position,
             place_by=now + PLACED_WITHIN,
             title=self.title(row, now),
         )
@@ -224,17 +224,14 @@ class Chaser:
     async def mind_clock(self, machine: str, ahead: float) -> None:
         """The wall clock may have been set: what was to happen in three minutes still does.
 
-        `ahead` is by how many seconds the wall clock of the machine is ahead of its steady one.
+        `ahead` is by how many seconds the wall clock of the machine is ahead of its steady one. Raises LedgerAway.
         """
-        try:
-            async with self.store.transaction() as one:
-                row = await one.one("promises.clock_step", machine=machine, ahead=ahead, least=1.0)
-                if row is not None:
-                    step = timedelta(seconds=row["step"])
-                    await one.run("promises.shift_marks", step=step, asterisk=self.desk.name)
-                    log.warning("the machine's clock was set", extra={"by": str(step)})
-        except LedgerAway:
-            return
+        async with self.store.transaction() as one:
+            row = await one.one("promises.clock_step", machine=machine, ahead=ahead, least=1.0)
+            if row is not None:
+                step = timedelta(seconds=row["step"])
+                await one.run("promises.shift_marks", step=step, asterisk=self.desk.name)
+                log.warning("the machine's clock was set", extra={"by": str(step)})
 
 
 def _queue(row: Row) -> str:
@@ -242,5 +239,4 @@ def _queue(row: Row) -> str:
 
 
 def _owed(row: Row) -> turns.Owed:
-    yields = row["status"] == "broken" or row["rung"]
-    return turns.Owed(row["id"], row["priority"], row["missed_at"], yields)
+    return turns.Owed(row["id"], row["priority"], row["missed_at"], row["status"] == "broken", row["rung"])

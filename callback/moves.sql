@@ -31,16 +31,21 @@ ORDER BY CASE WHEN :by = 'turn' THEN -p.priority END, CASE WHEN :by = 'turn' THE
 LIMIT :most;
 
 -- name: now
--- What a dispatcher has before her: of the broken ones and of the open ones the most urgent, with whom it goes on.
+-- What a dispatcher has before her: whom we are ringing, and of the broken and of the open ones the most urgent.
 WITH shown AS (
+    (SELECT promises.*
+     FROM calls JOIN attempts ON attempts.call_id = calls.id JOIN promises ON promises.id = attempts.promise_id
+     WHERE calls.direction = 'callback' AND calls.ended_at IS NULL AND closed_at IS NULL
+       AND (:serves::bigint[] IS NULL OR promises.company_id IS NULL OR promises.company_id = ANY(:serves)))
+    UNION
     (SELECT * FROM promises
      WHERE closed_at IS NULL AND status = 'broken'
        AND (:serves::bigint[] IS NULL OR company_id IS NULL OR company_id = ANY(:serves))
-     ORDER BY due_at, id LIMIT :most)
-    UNION ALL
+     ORDER BY priority DESC, due_at, id LIMIT :most)
+    UNION
     (SELECT * FROM promises
      WHERE status = 'open' AND (:serves::bigint[] IS NULL OR company_id IS NULL OR company_id = ANY(:serves))
-     ORDER BY due_at, id LIMIT :most)
+     ORDER BY priority DESC, due_at, id LIMIT :most)
 )
 SELECT p.id, p.status::text, p.phone, p.category, p.priority, p.reason::text, p.why, p.missed, p.missed_at,
        p.due_at, p.next_attempt_at, companies.name AS company, known.name, known.flat, known.address,
@@ -72,7 +77,7 @@ LEFT JOIN LATERAL (
     WHERE a.promise_id = p.id
     LIMIT 1
 ) trying ON true
-ORDER BY p.status = 'broken' DESC, p.due_at, p.id;
+ORDER BY trying.stage IS NOT NULL DESC, p.status = 'broken' DESC, p.priority DESC, p.due_at, p.id;
 
 -- name: counts^
 -- How many are owed now; how many of those missed since a moment were kept and broken.

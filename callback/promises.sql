@@ -40,7 +40,7 @@ WITH known AS (
         priority = greatest(promises.priority, excluded.priority),
         company_id = coalesce(promises.company_id, excluded.company_id),
         queue = coalesce(promises.queue, excluded.queue),
-        line = excluded.line,
+        line = coalesce(promises.line, excluded.line),
         -- who has just called is at the phone: no need to wait for the next step of the ladder (while she is being
         -- tried, `rest` sees to it)
         next_attempt_at = CASE WHEN promises.next_attempt_at IS NOT NULL
@@ -190,19 +190,27 @@ RETURNING promise_id;
 -- name: owed
 -- Whom to try now, in the order of `callback.turns`, so many a queue: nobody who is on a call with us already.
 WITH owed AS (
-    SELECT p.*, coalesce(p.queue, c.queue, :default_queue) AS goes_to
+    SELECT p.*, CASE  -- a company may have moved to another queue meanwhile
+        WHEN p.queue = :default_queue OR EXISTS (SELECT FROM companies WHERE queue = p.queue) THEN p.queue
+        ELSE coalesce(c.queue, :default_queue) END AS goes_to
     FROM promises p LEFT JOIN companies c ON c.id = p.company_id
     WHERE p.closed_at IS NULL AND p.next_attempt_at <= :now::timestamptz
-      AND NOT EXISTS (SELECT FROM calls WHERE caller = p.phone AND ended_at IS NULL)
-      AND NOT talked_with(p, :talk::interval, :now::timestamptz)
+      AND NOT EXISTS (SELECT FROM calls WHERE caller = p.phone AND ended_at IS NULL
+                      AND arrived_at > :now::timestamptz - interval '4 hours')
       -- a fresh promise of a number is tried before its broken ones: a talk settles them all
       AND (p.status = 'open' OR NOT EXISTS (SELECT FROM promises o WHERE o.phone = p.phone AND o.status = 'open'))
 ), next AS (
-    SELECT *, row_number() OVER (PARTITION BY goes_to ORDER BY priority DESC, status, missed_at, id) AS place FROM owed
+    SELECT *, row_number() OVER (
+        PARTITION BY goes_to
+        ORDER BY EXISTS (SELECT FROM attempts WHERE promise_id = owed.id), priority DESC, status, missed_at, id
+    ) AS place
+    FROM owed
+), few AS MATERIALIZED (
+    SELECT * FROM next WHERE place <= :most
 )
 SELECT p.id, p.phone, p.line, p.company_id, p.category, p.priority, p.reason::text, p.status::text, p.missed,
        p.missed_at, p.due_at, p.goes_to AS queue, tried.attempts, tried.rung, who.name, who.flat
-FROM next p
+FROM few p
 LEFT JOIN LATERAL (
     SELECT min(r.name) AS name, min(f.number) AS flat
     FROM resident_phones rp JOIN residents r ON r.id = rp.resident_id JOIN flats f ON f.id = r.flat_id
@@ -210,10 +218,14 @@ LEFT JOIN LATERAL (
 ) who ON true
 CROSS JOIN LATERAL (
     SELECT coalesce(max(a.attempt), 0) AS attempts,
-           coalesce(bool_or(t.outcome IN ('busy', 'no_answer', 'unreachable', 'machine', 'talked')), false) AS rung
-    FROM attempts a JOIN calls t ON t.id = a.call_id WHERE a.promise_id = p.id
+           -- since she last called: then she was at the phone
+           coalesce(bool_or(t.outcome IN ('busy', 'no_answer', 'unreachable', 'machine', 'talked') AND a.placed_at > (
+               SELECT max(arrived_at) FROM promise_calls JOIN calls ON id = call_id WHERE promise_id = p.id
+           )), false) AS rung
+    FROM attempts a JOIN calls t ON t.id = a.call_id
+    WHERE a.promise_id = p.id
 ) tried
-WHERE p.place <= :most
+WHERE NOT (SELECT talked_with(x, :talk::interval, :now::timestamptz) FROM promises x WHERE x.id = p.id)
 ORDER BY p.place, p.id;
 
 -- name: claim^
@@ -222,7 +234,8 @@ ORDER BY p.place, p.id;
 WITH promise AS (
     SELECT * FROM promises p
     WHERE id = :promise AND closed_at IS NULL AND next_attempt_at <= :now::timestamptz
-      AND NOT EXISTS (SELECT FROM calls WHERE caller = phone AND ended_at IS NULL)
+      AND NOT EXISTS (SELECT FROM calls WHERE caller = phone AND ended_at IS NULL
+                      AND (direction = 'callback' OR arrived_at > :now::timestamptz - interval '4 hours'))
       AND NOT talked_with(p, :talk::interval, :now::timestamptz)
       AND NOT EXISTS (SELECT FROM attempts WHERE promise_id = :promise AND attempt >= :attempt)
     FOR UPDATE SKIP LOCKED

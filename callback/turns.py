@@ -2,11 +2,13 @@
 
 1. The higher priority goes first, live or owed: an emergency before everything else.
 2. Within a priority whoever came first: a missed call keeps the place its caller had.
-3. But a promise that is broken already, or whose resident was rung in vain, lets those go first who wait at
-   the phone with the same priority: callbacks do not starve live callers.
+3. A broken promise lets those go first who wait at the phone with the same priority; and while anybody waits there,
+   only one broken promise of the queue is tried at a time.
+4. A promise whose resident was rung in vain since she last called goes behind everybody, whatever its priority:
+   nobody waits for the unreachable, and no promise that was never tried waits for its next try.
 
-A promise goes to the queue when its place is one of the next that the dispatchers will take: there are never
-more calls back in the queue than dispatchers at their phones, and `Queue()` rings only those who are free.
+So callbacks do not starve live callers. A promise goes to the queue when its place is one of the next that the
+dispatchers will take, and `Queue()` rings only those who are free.
 """
 
 from __future__ import annotations
@@ -14,6 +16,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+
+LAST = 0
+"""The priority of who lets everybody go first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,8 @@ class Queue:
     """How many are at their phones, free or not."""
     waiting: Sequence[Waiting] = ()
     """In the order in which they will be answered."""
+    calling_back: int = 0
+    """How many calls back go on, in the queue or out of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +49,9 @@ class Owed:
     promise: int
     priority: int
     missed_at: datetime
-    yields: bool = False
-    """It is broken, or the resident was rung in vain already."""
+    broken: bool = False
+    in_vain: bool = False
+    """The resident was rung, and was not reached, since she last called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +59,30 @@ class Turn:
     """This promise goes to the queue now."""
 
     promise: int
+    priority: int
     position: int | None
     """Its place there, from 1; None: behind all who are there with its priority."""
 
 
 def turns(queue: Queue, owed: Sequence[Owed]) -> Iterator[Turn]:
     """Which promises go to the queue now, and where to, the most urgent first."""
-    line = list(queue.waiting)
-    for one in sorted(owed, key=lambda o: (-o.priority, o.yields, o.missed_at, o.promise)):
+    line, calling_back = list(queue.waiting), queue.calling_back
+    somebody_waits = any(each.since is not None for each in line)
+    for one in sorted(owed, key=lambda o: (o.in_vain, -o.priority, o.broken, o.missed_at, o.promise)):
+        if one.broken and somebody_waits and calling_back:
+            continue
         place = next((at for at, each in enumerate(line) if _goes_before(one, each)), len(line))
         if place >= queue.dispatchers:
             continue
-        yield Turn(one.promise, place + 1 if place < len(line) else None)
-        line.insert(place, Waiting(one.priority, None))
+        priority = LAST if one.in_vain else one.priority
+        yield Turn(one.promise, priority, place + 1 if place < len(line) else None)
+        line.insert(place, Waiting(priority, None))
+        calling_back += 1
 
 
 def _goes_before(one: Owed, other: Waiting) -> bool:
+    if one.in_vain:
+        return False
     if one.priority != other.priority:
         return one.priority > other.priority
-    return not one.yields and other.since is not None and one.missed_at < other.since
+    return not one.broken and other.since is not None and one.missed_at < other.since

@@ -56,9 +56,11 @@ def main(arguments: list[str] | None = None) -> int:
         return asyncio.run(_run(run, options, settings))
     except DozvonError as error:
         print(f"dozvon: {error}", file=sys.stderr)
+    except BrokenPipeError:
+        pass  # whoever read it has seen enough
     except OSError as error:
         print(f"dozvon: {error}; does the hotline run (make run)?", file=sys.stderr)
-    except (KeyboardInterrupt, BrokenPipeError):
+    except KeyboardInterrupt:
         pass
     return 1
 

@@ -320,7 +320,11 @@ class Chasing:
     async def _watch(self) -> None:
         """What has happened comes first: a talk the ledger does not know yet breaks no promise; nor does a clock that
         was set since the last look. But the law's minutes go on when Asterisk stays away."""
-        await self._mind_clock()
+        try:
+            await self._mind_clock()
+        except LedgerAway:
+            self._knew_all = time.monotonic()  # what waits on disk comes first, once Postgres is there again
+            raise
         await self._write_stock()
         if self._knows_all():
             self._knew_all = time.monotonic()
@@ -345,9 +349,10 @@ class Chasing:
                 async with asyncio.timeout(WRITTEN_WITHIN):
                     await self._ledger.settled()
             self._stock_is_written = True
+            await self.look_after()
 
     async def look_after(self) -> None:
-        if self._follower.took_stock.is_set():
+        if self._knows_all():
             await self._chaser.look_after(await self._follower.alive(), now())
 
     async def _mind_clock(self) -> None:
@@ -426,7 +431,7 @@ async def _ticks(it: Controller, follower: Follower, chaser: Chasing) -> AsyncIt
         it.take_in_recordings: 1,
         follower.ami.probe: 5,
         follower.sweep: 10,
-        chaser.wake: 0.5,
+        chaser.wake: 0.25,
         chaser.look_after: 5,
         lambda: it.hook.escalate(now()): 1,
         lambda: it.switchboard.sweep(now()): 30,

@@ -254,10 +254,9 @@ class Call:
             if self.hangup_cause == DEAD_LINE:
                 lasted -= NOTICED_AFTER
             return Outcome.CUT_OFF if broke_off and lasted < TALK_WORTH_THE_NAME else Outcome.TALKED
-        if self.direction is Direction.CALLBACK and self.queued_at is None:
-            return Outcome.TAKEN_BACK  # it never came to be in a queue
         if broke_off:
-            return Outcome.CUT_OFF
+            was_placed = self.direction is Direction.INBOUND or self.queued_at is not None
+            return Outcome.CUT_OFF if was_placed else Outcome.TAKEN_BACK
         if self.direction is Direction.CALLBACK:
             return self._why_not_reached()
         if self.left_queue is not None:

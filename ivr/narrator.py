@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 STATIC = (
     "static_welcome", "queue_offer", "place_kept", "number_hidden", "all_busy", "callback_promise", "voicemail_ask",
     "voicemail_thanks", "callback_accepted", "callback_greeting", "callback_busy",
-    "callback_no_answer",
+    "callback_no_answer", "callback_machine",
 )  # fmt: skip
 """What Asterisk says by itself."""
 SPOKEN = ("welcome", "recording_notice", "wrong_key", "no_input", "no_dispatcher", "goodbye")

@@ -67,10 +67,15 @@ class Switchboard:
         """The call of that id, made if it is new; the earliest moment heard of is its arrival."""
         if known := self.calls.get(call_id):
             return known
+        number = self.numbers.to_e164(caller)
+        if self.numbers.company_of(number):
+            number = (
+                None  # somebody's forwarding shows our own line: to call it back would be to call ourselves
+            )
         call = Call(
             call_id,
             at,
-            self.numbers.to_e164(caller),
+            number,
             self.numbers.to_e164(dialled) or dialled,
             direction=direction,
         )
@@ -132,8 +137,9 @@ class Switchboard:
         self._told[fact.call].add(fact.key)
         call.follow(fact)
         self._remember(call, fact)
-        if fact.kind is Kind.ANSWERED:
+        if fact.kind is Kind.PICKED_UP and call.direction is Direction.CALLBACK:
             self._expect_recording(call, fact.at)
+        if fact.kind is Kind.ANSWERED:
             book.draft(self.outbox, call, self.limits, self.zone_of(call))
         if fact.kind is Kind.ENDED:
             self._ended(call)

@@ -47,7 +47,11 @@ class AmiDesk:
         return Queue(
             dispatchers=sum(e["Status"] not in _AWAY and e["Paused"] == "0" for e in members),
             waiting=[self._waiting(e) for e in sorted(entries, key=lambda e: int(e["Position"]))],
+            calling_back=sum(self._is_called_back(call, name) for call in self._calls.values()),
         )
+
+    def _is_called_back(self, call: Call, queue: str) -> bool:
+        return call.direction is Direction.CALLBACK and call.ended_at is None and call.queue == queue
 
     def _waiting(self, entry: Event) -> Waiting:
         call = self._calls.get(entry["Uniqueid"])
@@ -67,13 +71,14 @@ class AmiDesk:
         variables = {
             "PLACE_BY": int(order.place_by.timestamp()),
             "CALLBACK": f"{order.promise}|{order.phone}|{line}|{category}|{order.priority}",
-            "QUEUE": queue,
+            "__QUEUE": queue,
             "QUEUE_PRIO": order.priority,
             "QUEUE_POSITION": order.position or "",
             "STAND_IN_FOR": _seconds(self._stand_in),
             # inherited by the dispatcher's channel
             "__CALL": order.call,
             "__LINE": line,
+            "__PHONE": order.phone,
             "__OUT": self._dial_out.format(**number),
             "__RING_FOR": _seconds(self._ring),
         }

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 MARGIN = timedelta(seconds=10)
 """The log is read from a little before the last known moment: what is told twice is remembered once."""
 STOCK_RETRY = 2.0
+CLOCK_WAS_SET = timedelta(days=1)
 PLACED_LATELY = timedelta(seconds=20)
 OVERLAP = 2.0
 """Seconds by which the stream may tell an event later than the log has its moment."""
@@ -104,7 +105,8 @@ class Follower:
         known = await self._resume_known()
         last = await self._store.one("calls.last_heard", asterisk=self._name)
         if last is not None:
-            known.append(last["at"])
+            is_past = last["at"] <= self._now()  # else the clock was set back: nobody knows how far
+            known.append(last["at"] if is_past else self._now() - CLOCK_WAS_SET)
         self._known_until = min(known, default=None)
 
     async def _take_stock(self) -> None:

@@ -4,7 +4,10 @@ INSERT INTO calls (
     id, company_id, caller, dialled, resident_id, house_id, flat, category, queue, priority, arrived_at,
     picked_up_at, queued_at, answered_at, answered_by, ended_at, hung_up_by, outcome, static_route, direction
 ) VALUES (
-    :id, :company_id, :caller, :dialled, :resident_id, :house_id, :flat, :category, :queue, :priority, :arrived_at,
+    :id, :company_id, :caller, :dialled,
+    -- who was taken out of the directory meanwhile is nobody's reference
+    (SELECT id FROM residents WHERE id = :resident_id), (SELECT id FROM houses WHERE id = :house_id),
+    :flat, :category, :queue, :priority, :arrived_at,
     :picked_up_at, :queued_at, :answered_at, :answered_by, :ended_at, :hung_up_by, :outcome, :static_route, :direction
 ) ON CONFLICT (id) DO UPDATE SET
     company_id = coalesce(excluded.company_id, calls.company_id),

@@ -305,11 +305,15 @@ class Ledger(Store):
 
 
 def _grouped(batch: list[Write]) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Calls before their facts before everything else; of several rows of one call only the last."""
+    """Calls before their facts before everything else; of several rows of one call only the last.
+
+    Promises by number: two controllers that write the same ones wait for each other instead of blocking each other.
+    """
     groups: dict[str, list[dict[str, Any]]] = {name: [] for name in _FIRST}
     for statement, values in batch:
         groups.setdefault(statement, []).append(values)
     groups["calls.save"] = list({values["id"]: values for values in groups["calls.save"]}.values())
+    groups.get("promises.open", []).sort(key=lambda values: values["phone"] or "")
     return [(statement, rows) for statement, rows in groups.items() if rows]
 
 

@@ -46,6 +46,7 @@ PITCH = {
             "emergency_hold", "voicemail_ask", "voicemail_thanks", "all_busy", "no_dispatcher",
             "callback_promise", "goodbye", "static_welcome", "queue_offer", "place_kept", "number_hidden",
             "callback_accepted", "callback_greeting", "callback_busy", "callback_no_answer",
+            "callback_machine",
             "outage_notice",
         )
     )

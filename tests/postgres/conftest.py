@@ -55,7 +55,7 @@ def new_server(folder: Path) -> Server:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    return Server(folder, port, "a-secret", options=("fsync=off",))
+    return Server(folder, port, "a-secret", options=("fsync=off", "autovacuum=off"))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

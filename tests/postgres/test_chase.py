@@ -20,7 +20,7 @@ from callback import rules
 from callback.chase import LAPSED, LEASE, PLACED_WITHIN, Chaser, Order
 from callback.missed import HIDDEN
 from callback.rules import Chase
-from callback.turns import Queue
+from callback.turns import Queue, Turn
 from ivr.call import Call, Direction, Fact, Kind, Outcome
 from ivr.errors import Disconnected, PeerError
 from ivr.ledger import Ledger
@@ -32,6 +32,7 @@ from .calls import ANNA, LIMITS, MISSED, NOON, Story, switchboard, tell
 RULES = rules.read()
 MARIA, IVAN = "+79161234567", "+79161234568"
 FIVE, TEN = 300.0, 600.0
+FIRST_OF_ALL = Turn(1, 20, None)
 TALK = RULES.talk.total_seconds()
 LADDER = [step.total_seconds() for step in RULES.ladder]
 PAUSE = RULES.pause.total_seconds()
@@ -712,7 +713,7 @@ async def test_who_calls_between_the_look_and_the_claim_is_not_rung(hotline: Hot
         "promises.owed", now=at(31), talk=RULES.talk, default_queue="dispatch", most=500
     )
     await hotline.calls_herself(31, None)
-    await hotline.chaser._try(owed[0], None, at(31))
+    await hotline.chaser._try(owed[0], FIRST_OF_ALL, at(31))
     assert not hotline.desk.placed
 
 
@@ -723,7 +724,7 @@ async def test_a_promise_kept_between_the_look_and_the_claim_is_not_tried(hotlin
     )
     await hotline.calls_herself(32, 60)
     await hotline.chaser.settle(at(61))
-    await hotline.chaser._try(owed[0], None, at(61))
+    await hotline.chaser._try(owed[0], FIRST_OF_ALL, at(61))
     assert not hotline.desk.placed
 
 
@@ -960,6 +961,7 @@ async def test_a_company_without_dispatchers_does_not_starve_the_others(
     hotline: Hotline, database: asyncpg.Pool[Any]
 ) -> None:
     """A night of two thousand missed calls in one queue, one in another."""
+    await database.execute("INSERT INTO companies (code, name, queue) VALUES ('north', 'Север', 'north')")
     await _many(database, 2000, queue="north")
     await hotline.misses(second=60)
     hotline.desk.queues["north"] = Queue(dispatchers=0)
@@ -1361,3 +1363,12 @@ async def test_every_call_back_is_a_call_and_owes_nothing_itself(
     row = await hotline.ledger.one("calls.show", id=hotline.order.call)
     assert row and (row["direction"], row["outcome"], row["caller"]) == ("callback", Outcome.BUSY, MARIA)
     assert await database.fetchval("SELECT count(*) FROM promise_calls") == 1
+
+
+async def test_a_queue_that_is_no_more_passes_its_promises_on(
+    hotline: Hotline, database: asyncpg.Pool[Any]
+) -> None:
+    await hotline.misses()
+    await database.execute("UPDATE promises SET queue = 'renamed since'")
+    await hotline.looks(31)
+    assert [order.queue for order in hotline.desk.placed] == ["dispatch"]

@@ -254,16 +254,6 @@ async def test_a_clock_that_was_not_set_moves_nothing() -> None:
     assert not room.asked("promises.shift_marks")
 
 
-async def test_a_ledger_that_is_away_is_asked_about_the_clock_another_time() -> None:
-    room = Room()
-
-    def away(_: dict[str, Any]) -> list[Row]:
-        raise LedgerAway("Postgres does not answer")
-
-    room.store.rows["promises.clock_step"] = away
-    await room.chaser.mind_clock("machine", 0.0)
-
-
 # -- what runs it
 
 
@@ -284,6 +274,7 @@ class Notes:
         self.desk = FakeDesk()
         self.did: asyncio.Queue[str] = asyncio.Queue()
         self.chased: asyncio.Queue[str] = asyncio.Queue()
+        self.looked_after: asyncio.Queue[list[str]] = asyncio.Queue()
         self.asterisk_answers = asyncio.Event()
         self.asterisk_answers.set()
         self.fails: list[Exception] = []
@@ -308,7 +299,7 @@ class Notes:
         await self.asterisk_answers.wait()
 
     async def look_after(self, alive: set[str], _: Any) -> None:
-        self.did.put_nowait(f"look after {sorted(alive)}")
+        self.looked_after.put_nowait(sorted(alive))
 
     async def mind_clock(self, machine: str, ahead: float) -> None:
         self.machines.append((machine, ahead))
@@ -404,6 +395,23 @@ async def test_nothing_is_judged_by_a_ledger_that_is_behind(
     assert notes.did.empty() and notes.chased.empty()
 
 
+async def test_after_an_outage_what_waits_on_disk_has_its_time_again(
+    chasing: Chasing, notes: Notes, ledger: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long Postgres was away: the patience with a ledger that is behind begins when it is there again."""
+
+    async def away(*_: object) -> None:
+        raise LedgerAway("Postgres does not answer")
+
+    ledger.is_behind = True
+    chasing._knew_all -= 2 * app.STOCK_WITHIN
+    with monkeypatch.context() as outage, pytest.raises(LedgerAway):
+        outage.setattr(notes, "mind_clock", away)
+        await chasing._watch()
+    await chasing._watch()
+    assert notes.did.empty()
+
+
 async def test_the_laws_minutes_go_on_when_asterisk_stays_away(
     chasing: Chasing, notes: Notes, follower: FakeFollower, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -416,8 +424,11 @@ async def test_the_laws_minutes_go_on_when_asterisk_stays_away(
 
 
 async def test_it_looks_after_what_goes_on_in_asterisk(chasing: Chasing, notes: Notes) -> None:
+    chasing.wake()
+    async with asyncio.timeout(5):
+        assert await notes.looked_after.get() == ["dozvon-callback-7-1"], "at once, before any lease lapses"
     await chasing.look_after()
-    assert await notes.does() == "look after ['dozvon-callback-7-1']"
+    assert notes.looked_after.get_nowait() == ["dozvon-callback-7-1"]
 
 
 async def test_the_clock_is_minded_before_every_look(chasing: Chasing, notes: Notes) -> None:

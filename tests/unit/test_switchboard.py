@@ -192,12 +192,14 @@ def test_a_call_back_is_a_call_with_its_direction(board: Switchboard, outbox: Fa
     assert (row["category"], row["priority"], row["answered_by"]) == ("emergency", 20, "101")
 
 
-def test_a_call_back_is_recorded_from_the_moment_they_talk(board: Switchboard, outbox: FakeOutbox) -> None:
+def test_a_call_back_is_recorded_from_the_moment_the_resident_picks_up(
+    board: Switchboard, outbox: FakeOutbox
+) -> None:
     hear(board, stories.RINGS_RESIDENT)
     assert outbox.of("recordings.expect") == []
     hear(board, stories.BACK_TALKED)
     (expected,) = outbox.of("recordings.expect")
-    assert (expected["call"], expected["expected_at"]) == (CALLBACK, NOON + timedelta(seconds=10.5))
+    assert (expected["call"], expected["expected_at"]) == (CALLBACK, NOON + timedelta(seconds=10))
 
 
 def test_a_call_back_that_talks_drafts_a_ticket_as_every_talk_does(

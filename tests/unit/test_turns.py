@@ -7,14 +7,16 @@ from random import Random
 
 import pytest
 
-from callback.turns import Owed, Queue, Turn, Waiting, turns
+from callback.turns import LAST, Owed, Queue, Turn, Waiting, turns
 from tests.fakes import NOON
 
 EMERGENCY, ORDINARY = 20, 5
 
 
-def owed(promise: int, minute: float = 0, priority: int = ORDINARY, yields: bool = False) -> Owed:
-    return Owed(promise, priority, NOON + timedelta(minutes=minute), yields)
+def owed(
+    promise: int, minute: float = 0, priority: int = ORDINARY, *, broken: bool = False, in_vain: bool = False
+) -> Owed:
+    return Owed(promise, priority, NOON + timedelta(minutes=minute), broken, in_vain)
 
 
 def live(minute: float, priority: int = ORDINARY) -> Waiting:
@@ -62,17 +64,35 @@ def test_of_two_missed_at_the_same_moment_the_older_promise_goes_first() -> None
     assert order(5, [], owed(8), owed(7)) == [(7, None), (8, None)]
 
 
-def test_who_waits_at_the_phone_is_not_starved_by_who_was_rung_in_vain() -> None:
-    assert order(2, [live(4)], owed(1, 0, yields=True)) == [(1, None)]
-    assert order(1, [live(4)], owed(1, 0, yields=True)) == []
+def test_who_waits_at_the_phone_is_not_starved_by_what_is_broken() -> None:
+    assert order(2, [live(4)], owed(1, 0, broken=True)) == [(1, None)]
+    assert order(1, [live(4)], owed(1, 0, broken=True)) == []
 
 
-def test_an_emergency_that_was_rung_in_vain_still_goes_before_the_ordinary() -> None:
-    assert order(1, [live(4)], owed(1, 0, EMERGENCY, yields=True)) == [(1, 1)]
+def test_an_emergency_that_is_broken_still_goes_before_the_ordinary() -> None:
+    assert order(1, [live(4)], owed(1, 0, EMERGENCY, broken=True)) == [(1, 1)]
 
 
-def test_a_fresh_promise_goes_before_one_that_was_rung_in_vain() -> None:
-    assert order(1, [], owed(1, 0, yields=True), owed(2, 5)) == [(2, None)]
+def test_while_somebody_waits_only_one_broken_promise_is_tried_at_a_time() -> None:
+    broken = [owed(promise, 0, EMERGENCY, broken=True) for promise in (1, 2, 3)]
+    assert order(3, [live(4)], *broken) == [(1, 1)]
+    assert list(turns(Queue(3, [live(4)], calling_back=1), broken)) == []
+    assert [turn.promise for turn in turns(Queue(3, [], calling_back=1), broken)] == [1, 2, 3]
+    assert order(3, [live(4)], owed(4, 0, EMERGENCY), *broken) == [(4, 1)]
+
+
+def test_nobody_waits_for_who_was_rung_in_vain_whatever_her_priority() -> None:
+    assert order(1, [live(4, 0)], owed(1, 0, EMERGENCY, in_vain=True)) == []
+    (turn,) = turns(Queue(2, [live(4, 0)]), [owed(1, 0, EMERGENCY, in_vain=True)])
+    assert turn == Turn(1, LAST, None)
+
+
+def test_who_was_never_tried_goes_before_the_next_try_of_an_emergency() -> None:
+    assert order(1, [], owed(1, 0, EMERGENCY, in_vain=True), owed(2, 5, broken=True)) == [(2, None)]
+
+
+def test_a_fresh_promise_goes_before_one_that_is_broken() -> None:
+    assert order(1, [], owed(1, 0, broken=True), owed(2, 5)) == [(2, None)]
 
 
 def test_the_place_of_a_call_back_that_stands_there_is_decided_already() -> None:
@@ -92,32 +112,40 @@ def test_nothing_owed_is_no_turn() -> None:
 # -- by chance
 
 
-def reference(dispatchers: int, line: list[Waiting], promises: list[Owed]) -> list[Turn]:
+def reference(dispatchers: int, line: list[Waiting], promises: list[Owed], calling_back: int) -> list[Turn]:
     """As it is written in `turns.py`, said as plainly as can be: everybody is compared with everybody."""
     left, found = list(promises), []
     line = list(line)
+    live_ones = [waiting for waiting in line if waiting.since]
     while left:
         first = left[0]
         for other in left:
-            if other.priority > first.priority:
-                first = other
-            elif other.priority == first.priority:
-                mine = (other.yields, other.missed_at, other.promise)
-                if mine < (first.yields, first.missed_at, first.promise):
+            if other.in_vain != first.in_vain:
+                first = first if other.in_vain else other
+            elif other.priority != first.priority:
+                first = max(first, other, key=lambda one: one.priority)
+            else:
+                mine = (other.broken, other.missed_at, other.promise)
+                if mine < (first.broken, first.missed_at, first.promise):
                     first = other
         left.remove(first)
+        if first.broken and live_ones and calling_back > 0:
+            continue
         ahead = 0
         for waiting in line:
-            before_me = waiting.priority > first.priority
+            before_me = first.in_vain or waiting.priority > first.priority
             if waiting.priority == first.priority:
                 is_call_back = waiting.since is None
-                before_me = first.yields or is_call_back or waiting.since <= first.missed_at  # type: ignore[operator]
+                came_first = is_call_back or waiting.since <= first.missed_at  # type: ignore[operator]
+                before_me = first.in_vain or first.broken or came_first
             if not before_me:
                 break
             ahead += 1
         if ahead < dispatchers:
-            found.append(Turn(first.promise, ahead + 1 if ahead < len(line) else None))
-            line.insert(ahead, Waiting(first.priority, None))
+            priority = 0 if first.in_vain else first.priority
+            found.append(Turn(first.promise, priority, ahead + 1 if ahead < len(line) else None))
+            line.insert(ahead, Waiting(priority, None))
+            calling_back += 1
     return found
 
 
@@ -132,24 +160,29 @@ def test_whatever_the_line_the_order_is_the_written_one(dice: Random) -> None:
         ]
         line.sort(key=lambda each: -each.priority)  # as Asterisk keeps it
         promises = [
-            owed(promise, dice.randrange(9), dice.choice([0, 5, 20]), dice.random() < 0.3)
+            owed(
+                promise,
+                dice.randrange(9),
+                dice.choice([0, 5, 20]),
+                broken=dice.random() < 0.3,
+                in_vain=dice.random() < 0.3,
+            )
             for promise in range(dice.randrange(8))
         ]
         dice.shuffle(promises)
-        dispatchers = dice.randrange(6)
-        found = list(turns(Queue(dispatchers, line), promises))
-        assert found == reference(dispatchers, line, promises)
-        _is_fair(dispatchers, line, promises, found)
+        dispatchers, calling_back = dice.randrange(6), dice.randrange(3)
+        found = list(turns(Queue(dispatchers, line, calling_back), promises))
+        assert found == reference(dispatchers, line, promises, calling_back)
+        _is_fair(dispatchers, line, found)
 
 
-def _is_fair(dispatchers: int, line: list[Waiting], promises: list[Owed], found: list[Turn]) -> None:
-    by_id = {each.promise: each for each in promises}
+def _is_fair(dispatchers: int, line: list[Waiting], found: list[Turn]) -> None:
     assert len({turn.promise for turn in found}) == len(found) <= dispatchers
     after = list(line)
     for turn in found:
         place = len(after) if turn.position is None else turn.position - 1
         assert place < dispatchers, "it would only stand in the way"
-        after.insert(place, Waiting(by_id[turn.promise].priority, None))
+        after.insert(place, Waiting(turn.priority, None))
     assert [each.priority for each in after] == sorted((each.priority for each in after), reverse=True)
     assert [each for each in after if each.since] == [each for each in line if each.since], (
         "nobody is pushed past"

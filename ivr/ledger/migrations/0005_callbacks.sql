@@ -42,7 +42,8 @@ COMMENT ON COLUMN promises.escalated_at IS 'When the hook had taken in that it w
 
 UPDATE promises SET due_mark_at = due_at, next_attempt_at = CASE WHEN phone IS NOT NULL THEN now() END
 WHERE status = 'open';
-UPDATE promises SET closed_at = now() WHERE status <> 'open';
+UPDATE promises SET closed_at = now(), escalated_at = CASE WHEN status = 'broken' THEN now() END
+WHERE status <> 'open';
 
 DROP INDEX promises_due;
 CREATE INDEX promises_answer_mark ON promises (answer_mark_at) WHERE answer_mark_at IS NOT NULL;
