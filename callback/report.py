@@ -308,7 +308,9 @@ async def report(
         )  # fmt: skip
         for row in rows:
             made.add(row)
-    callbacks = await store.one("report.callbacks", since=period.since, before=period.before, company=whose)
+    callbacks = await store.one(
+        "report.callbacks", since=period.since, before=period.before, company=whose, talk=talk
+    )
     if callbacks:
         made.callbacks_made, made.callbacks_talked = callbacks["made"], callbacks["talked"]
     return made

@@ -30,8 +30,9 @@ WHERE c.arrived_at >= :since::timestamptz AND c.arrived_at < :before::timestampt
 ORDER BY c.arrived_at, c.id;
 
 -- name: callbacks^
--- Our own calls back in a span, and how many of them came to a talk.
-SELECT count(*) AS made, count(*) FILTER (WHERE outcome = 'talked') AS talked
+-- Our own calls back in a span, and how many of them came to a talk that is worth the name.
+SELECT count(*) AS made,
+       count(*) FILTER (WHERE outcome = 'talked' AND ended_at - answered_at >= :talk::interval) AS talked
 FROM calls
 WHERE arrived_at >= :since::timestamptz AND arrived_at < :before::timestamptz AND direction = 'callback'
   AND (:company::bigint IS NULL OR company_id = :company);

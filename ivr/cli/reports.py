@@ -251,7 +251,7 @@ def _event(event: Row, said: words.Words, zone: ZoneInfo) -> str:
         more = particulars(event, said, zone)
         return f"{said.of('history', event['what'])}{who}{': ' if more else ''}{more}"
     what = "начата" if event["what"] == "placed" else HAPPENED[Kind(event["what"])]
-    outcome = said.of("outcome", event["detail"].get("outcome"))
+    outcome = said.of("why", event["detail"].get("outcome"))  # of a try that came to nothing
     return f"{what}{who}{': ' if outcome else ''}{outcome}"
 
 

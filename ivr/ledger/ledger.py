@@ -100,13 +100,13 @@ class Store:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Store]:
-        async with AsyncExitStack() as stack:
-            connection: Any = self._connected
-            with _in_our_words():
+        with _in_our_words():
+            async with AsyncExitStack() as stack:
+                connection: Any = self._connected
                 if isinstance(connection, asyncpg.Pool):
                     connection = await stack.enter_async_context(connection.acquire())
                 await stack.enter_async_context(connection.transaction())
-            yield Store(self._statements, connection)
+                yield Store(self._statements, connection)
 
 
 class Ledger(Store):

@@ -331,7 +331,7 @@ function timeline(promise) {
       more.reason && !more.call ? more.reason : named("outcome", more.reason),
       more.how,
       more.why && named("why", more.why),
-      more.outcome && named("outcome", more.outcome),
+      more.outcome && named("why", more.outcome),
       attempt && word("attempt", { n: attempt.attempt }),
       attempt?.accepted_by && word("with", { who: attempt.accepted_by }),
       call?.message_s && word("message", { n: Math.round(call.message_s) }),
