@@ -150,6 +150,7 @@ class Chaser:
             "promises.owed",
             now=now,
             talk=self.rules.talk,
+            asterisk=self.desk.name,
             default_queue=self.default_queue,
             most=LOOKED_AT,
         )

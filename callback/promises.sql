@@ -217,7 +217,11 @@ LEFT JOIN LATERAL (
     WHERE rp.phone = p.phone AND rp.company_id = p.company_id HAVING count(*) = 1
 ) who ON true
 CROSS JOIN LATERAL (
-    SELECT coalesce(max(a.attempt), 0) AS attempts,
+    -- the exchange's log may know tries of a promise of that number from before the ledger was made anew
+    SELECT greatest(max(a.attempt), 0, (
+               SELECT max(substring(id FROM '[0-9]+$')::integer) FROM calls
+               WHERE caller = p.phone AND id LIKE :asterisk || '-callback-' || p.id || '-%'
+           )) AS attempts,
            -- since she last called: then she was at the phone
            coalesce(bool_or(t.outcome IN ('busy', 'no_answer', 'unreachable', 'machine', 'talked') AND a.placed_at > (
                SELECT max(arrived_at) FROM promise_calls JOIN calls ON id = call_id WHERE promise_id = p.id

@@ -174,6 +174,8 @@ class Settings:
     """How promises are chased."""
     queue_limit: float = _setting(_seconds, 300.0)
     """How long a resident may wait in the queue before the line stops holding her. Seconds; ПП 416 cl. 13."""
+    wrap_up: float = _setting(_seconds, 5.0)
+    """How long a dispatcher is left alone after a talk, before the queue rings her again. Seconds."""
     offer_after: float = _setting(_seconds, 60.0)
     """Seconds of waiting after which she is offered a call back or a message, and again after as many more.
     More than `queue_limit`: never."""

@@ -120,6 +120,7 @@ def render(
         "rtp_from": settings.rtp_from,
         "rtp_to": settings.rtp_to,
         "queue_limit": int(settings.queue_limit),
+        "wrap_up": int(settings.wrap_up),
         "offer_after": int(settings.offer_after),
         "default_queue": DEFAULT_QUEUE,
     }

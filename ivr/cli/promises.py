@@ -223,7 +223,9 @@ def particulars(entry: Row, said: words.Words, zone: ZoneInfo) -> str:
     """What a row of a promise's history says beside its name: an outcome, a reason, a moment."""
     detail = entry["detail"]
     parts = [
-        said.of("why", detail["outcome"]) if "outcome" in detail else said.of("outcome", detail.get("reason")),
+        said.of("why", detail["outcome"])
+        if "outcome" in detail
+        else said.of("outcome", detail.get("reason")),
         said.of("why", detail.get("why")),
         detail.get("how"),
         *(

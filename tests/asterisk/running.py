@@ -107,6 +107,7 @@ class Running:
             rtp_from=15_800,
             rtp_to=15_999,
             queue_limit=queue_limit,
+            wrap_up=1.0,
             offer_after=offer_after,
         )
         self._hotline = Hotline(settings, postgres_options=("fsync=off",))

@@ -18,6 +18,8 @@ from .running import DISPATCHER, NORTH, RESIDENT, Running, connected, hears, tal
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+NOBODYS = "169"
+"""An extension nobody is logged in with."""
 LONG_ENOUGH = 2.5
 """Seconds, more than the `talk` of these promises."""
 
@@ -283,12 +285,29 @@ async def test_a_call_back_handed_on_to_a_colleague_is_one_talk(house: Running, 
         await at_first.transfer(second.account)
         at_second = await accepted(second)
         await talk(at_ivan, at_second)
+        assert at_second.caller_number == number
         assert (await house.call_of(number))["ended_at"] is None
+        await long_enough(at_ivan)
         await at_ivan.hang_up()
     call = await house.ended(number)
     assert call["outcome"] == "talked"
     await house.promise(number, status="kept")
     assert {"transferred", "joined"} <= set(await house.kinds(call["id"]))
+
+
+async def test_who_is_handed_on_to_a_colleague_who_is_not_there_goes_back_to_the_queue(
+    house: Running, number: str
+) -> None:
+    async with house.resident(number) as ivan, house.dispatcher() as anna:
+        await missed(house, ivan, number)
+        at_ivan, at_anna = await called_back(ivan, anna)
+        await at_anna.transfer(NOBODYS)
+        again = await accepted(anna)
+        await talk(at_ivan, again)
+        await long_enough(at_ivan)
+        await at_ivan.hang_up()
+    assert (await house.ended(number))["outcome"] == "talked"
+    await house.promise(number, status="kept")
 
 
 async def _ended(house: Running, call: str) -> str | None:

@@ -710,7 +710,7 @@ async def test_nobody_is_rung_while_she_is_on_a_call_with_us_herself(hotline: Ho
 async def test_who_calls_between_the_look_and_the_claim_is_not_rung(hotline: Hotline) -> None:
     await hotline.misses()
     owed = await hotline.ledger.all(
-        "promises.owed", now=at(31), talk=RULES.talk, default_queue="dispatch", most=500
+        "promises.owed", now=at(31), talk=RULES.talk, asterisk="dozvon", default_queue="dispatch", most=500
     )
     await hotline.calls_herself(31, None)
     await hotline.chaser._try(owed[0], FIRST_OF_ALL, at(31))
@@ -720,7 +720,7 @@ async def test_who_calls_between_the_look_and_the_claim_is_not_rung(hotline: Hot
 async def test_a_promise_kept_between_the_look_and_the_claim_is_not_tried(hotline: Hotline) -> None:
     await hotline.misses()
     owed = await hotline.ledger.all(
-        "promises.owed", now=at(31), talk=RULES.talk, default_queue="dispatch", most=500
+        "promises.owed", now=at(31), talk=RULES.talk, asterisk="dozvon", default_queue="dispatch", most=500
     )
     await hotline.calls_herself(32, 60)
     await hotline.chaser.settle(at(61))
@@ -1372,3 +1372,18 @@ async def test_a_queue_that_is_no_more_passes_its_promises_on(
     await database.execute("UPDATE promises SET queue = 'renamed since'")
     await hotline.looks(31)
     assert [order.queue for order in hotline.desk.placed] == ["dispatch"]
+
+
+async def test_a_call_back_that_only_the_exchanges_log_remembers_blocks_no_new_one(
+    hotline: Hotline, database: asyncpg.Pool[Any]
+) -> None:
+    """The ledger was made anew, Asterisk's log was not: the number of a promise comes a second time."""
+    await hotline.misses()
+    await database.execute(
+        """INSERT INTO calls (id, direction, caller, arrived_at, ended_at, outcome)
+           VALUES ('dozvon-callback-1-3', 'callback', $1, $2, $2, 'talked')""",
+        MARIA,
+        at(-9000),
+    )
+    await hotline.looks(31)
+    assert [order.call for order in hotline.desk.placed] == ["dozvon-callback-1-4"]
