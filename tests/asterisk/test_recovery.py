@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from ivr.call import TALK_WORTH_THE_NAME
 from recordings import audio
 
 from .running import DISPATCHER, NORTH, RESIDENT, Running, connected, hears, talk, to_the_queue
@@ -143,8 +144,9 @@ async def test_asterisk_killed_during_a_talk_leaves_a_talk_and_its_recording(
     house: Running, number: str, another: str
 ) -> None:
     async with house.dispatcher() as anna, house.resident(number) as ivan:
-        await connected(ivan, anna)
+        call, _ = await connected(ivan, anna)
         await house.call_of(number, answered_by=anna.account)
+        await call.hears(seconds=TALK_WORTH_THE_NAME.total_seconds())
         dead = house.pid("asterisk")
         await house.kill("asterisk")
         await house.is_back("asterisk", dead)
@@ -156,6 +158,21 @@ async def test_asterisk_killed_during_a_talk_leaves_a_talk_and_its_recording(
         call, _ = await connected(oleg, vera)
         await call.hang_up()
     assert (await house.ended(another))["outcome"] == "talked"
+
+
+async def test_asterisk_killed_in_the_first_seconds_of_a_talk_leaves_a_promise(
+    house: Running, number: str
+) -> None:
+    async with house.dispatcher() as anna, house.resident(number) as ivan:
+        await connected(ivan, anna)
+        await house.call_of(number, answered_by=anna.account)
+        dead = house.pid("asterisk")
+        await house.kill("asterisk")
+        await house.is_back("asterisk", dead)
+        row = await house.ended(number)
+    assert (row["outcome"], row["answered_by"]) == ("cut_off", anna.account)
+    (promise,) = await house.promises(number)
+    assert (promise["reason"], promise["due_at"]) == ("cut_off", row["arrived_at"] + TEN_MINUTES)
 
 
 async def test_postgres_killed_during_a_call_stops_nobody_and_nothing_is_missing(
