@@ -9,7 +9,7 @@ SETUP = @$(PYTHON) -m appliance.bootstrap --extras
 help:
 	@echo "make run    set up and start the hotline on this machine; Ctrl-C stops it"
 	@echo "make test   set up and prove it: unit, contract, Postgres and Asterisk tests"
-	@echo "make demo   two calls on the real Asterisk, and what Postgres holds afterwards"
+	@echo "make demo   two calls and a call back on the real Asterisk, and what Postgres holds afterwards"
 	@echo "make check  lint, types, house rules"
 	@echo "make faults kill everything at every step, then at random; half an hour"
 	@echo "make bench  calls a second and what a call costs"
