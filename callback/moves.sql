@@ -10,23 +10,17 @@ FROM promises p
 LEFT JOIN companies ON companies.id = p.company_id
 CROSS JOIN LATERAL (
     SELECT count(*) AS attempts,
-           coalesce(bool_or(c.outcome IN ('busy', 'no_answer', 'unreachable', 'machine', 'talked')), false) AS rung
+           coalesce(bool_or(was_rung(c.outcome) AND a.placed_at > last_called(p.id)), false) AS in_vain
     FROM attempts a JOIN calls c ON c.id = a.call_id WHERE a.promise_id = p.id
 ) tries
-CROSS JOIN LATERAL (
-    SELECT CASE WHEN count(*) = 1 THEN nullif(min(r.name), '') END AS name,
-           CASE WHEN count(DISTINCT f.id) = 1 THEN nullif(min(f.number), '') END AS flat,
-           CASE WHEN count(DISTINCT h.id) = 1 THEN min(h.address) END AS address
-    FROM resident_phones rp
-    JOIN residents r ON r.id = rp.resident_id JOIN flats f ON f.id = r.flat_id JOIN houses h ON h.id = f.house_id
-    WHERE rp.phone = p.phone AND rp.company_id = p.company_id
-) known
+CROSS JOIN known_by(p.phone, p.company_id) known
 WHERE CASE WHEN :status::text IS NULL AND :since::timestamptz IS NULL THEN p.closed_at IS NULL
            ELSE (:status::text IS NULL OR p.status::text = :status)
             AND (:since::timestamptz IS NULL OR p.missed_at >= :since) AND (:until::timestamptz IS NULL OR p.missed_at < :until)
       END
   AND (:serves::bigint[] IS NULL OR p.company_id IS NULL OR p.company_id = ANY(:serves))
-ORDER BY CASE WHEN :by = 'turn' THEN -p.priority END, CASE WHEN :by = 'turn' THEN p.status = 'broken' OR tries.rung END,
+ORDER BY CASE WHEN :by = 'turn' THEN tries.in_vain END, CASE WHEN :by = 'turn' THEN -p.priority END,
+         CASE WHEN :by = 'turn' THEN p.status = 'broken' END,
          CASE WHEN :by = 'turn' THEN p.missed_at ELSE p.due_at END, p.id
 LIMIT :most;
 
@@ -55,14 +49,7 @@ SELECT p.id, p.status::text, p.phone, p.category, p.priority, p.reason::text, p.
        trying.stage, trying.dispatcher, trying.placed_at
 FROM shown p
 LEFT JOIN companies ON companies.id = p.company_id
-CROSS JOIN LATERAL (
-    SELECT CASE WHEN count(*) = 1 THEN nullif(min(r.name), '') END AS name,
-           CASE WHEN count(DISTINCT f.id) = 1 THEN nullif(min(f.number), '') END AS flat,
-           CASE WHEN count(DISTINCT h.id) = 1 THEN min(h.address) END AS address
-    FROM resident_phones rp
-    JOIN residents r ON r.id = rp.resident_id JOIN flats f ON f.id = r.flat_id JOIN houses h ON h.id = f.house_id
-    WHERE rp.phone = p.phone AND rp.company_id = p.company_id
-) known
+CROSS JOIN known_by(p.phone, p.company_id) known
 LEFT JOIN LATERAL (
     SELECT CASE WHEN c.answered_at IS NOT NULL THEN 'talking' WHEN f.kind = 'accepted' THEN 'ringing_resident'
                 WHEN f.kind = 'rang' THEN 'ringing_dispatcher' ELSE 'in_line' END AS stage,
@@ -95,14 +82,7 @@ SELECT p.id, p.company_id, p.status::text, p.phone, p.line, p.category, p.priori
        p.escalated_at, companies.name AS company, known.name, known.flat, known.address
 FROM promises p
 LEFT JOIN companies ON companies.id = p.company_id
-CROSS JOIN LATERAL (
-    SELECT CASE WHEN count(*) = 1 THEN nullif(min(r.name), '') END AS name,
-           CASE WHEN count(DISTINCT f.id) = 1 THEN nullif(min(f.number), '') END AS flat,
-           CASE WHEN count(DISTINCT h.id) = 1 THEN min(h.address) END AS address
-    FROM resident_phones rp
-    JOIN residents r ON r.id = rp.resident_id JOIN flats f ON f.id = r.flat_id JOIN houses h ON h.id = f.house_id
-    WHERE rp.phone = p.phone AND rp.company_id = p.company_id
-) known
+CROSS JOIN known_by(p.phone, p.company_id) known
 WHERE p.id = :id::bigint
   AND (:serves::bigint[] IS NULL OR p.company_id IS NULL OR p.company_id = ANY(:serves));
 

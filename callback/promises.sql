@@ -149,8 +149,7 @@ WITH tried AS (
     SELECT DISTINCT ON (p.id) p.id, c.id AS call_id, c.outcome, c.ended_at,
            EXISTS (SELECT FROM promise_calls pc JOIN calls m ON m.id = pc.call_id
                    WHERE pc.promise_id = p.id AND m.ended_at > a.placed_at) AS called,
-           count(*) FILTER (WHERE c.outcome IN ('busy', 'no_answer', 'unreachable', 'machine', 'talked'))
-               OVER (PARTITION BY p.id) AS rung
+           count(*) FILTER (WHERE was_rung(c.outcome)) OVER (PARTITION BY p.id) AS rung
     FROM promises p JOIN attempts a ON a.promise_id = p.id JOIN calls c ON c.id = a.call_id
     WHERE p.closed_at IS NULL AND p.next_attempt_at IS NULL AND p.phone IS NOT NULL
       AND NOT EXISTS (SELECT FROM attempts x JOIN calls y ON y.id = x.call_id
@@ -159,8 +158,7 @@ WITH tried AS (
 ), next AS (
     SELECT *, CASE
         WHEN called THEN ended_at
-        WHEN outcome IN ('busy', 'no_answer', 'unreachable', 'machine', 'talked')
-            THEN ended_at + (:ladder::interval[])[least(rung, cardinality(:ladder::interval[]))]
+        WHEN was_rung(outcome) THEN ended_at + (:ladder::interval[])[least(rung, cardinality(:ladder::interval[]))]
         ELSE ended_at + :pause::interval END AS at
     FROM tried
 ), set AS (
@@ -211,11 +209,7 @@ WITH owed AS (
 SELECT p.id, p.phone, p.line, p.company_id, p.category, p.priority, p.reason::text, p.status::text, p.missed,
        p.missed_at, p.due_at, p.goes_to AS queue, tried.attempts, tried.rung, who.name, who.flat
 FROM few p
-LEFT JOIN LATERAL (
-    SELECT min(r.name) AS name, min(f.number) AS flat
-    FROM resident_phones rp JOIN residents r ON r.id = rp.resident_id JOIN flats f ON f.id = r.flat_id
-    WHERE rp.phone = p.phone AND rp.company_id = p.company_id HAVING count(*) = 1
-) who ON true
+CROSS JOIN known_by(p.phone, p.company_id) who
 CROSS JOIN LATERAL (
     -- the exchange's log may know tries of a promise of that number from before the ledger was made anew
     SELECT greatest(max(a.attempt), 0, (
@@ -223,9 +217,7 @@ CROSS JOIN LATERAL (
                WHERE caller = p.phone AND id LIKE :asterisk || '-callback-' || p.id || '-%'
            )) AS attempts,
            -- since she last called: then she was at the phone
-           coalesce(bool_or(t.outcome IN ('busy', 'no_answer', 'unreachable', 'machine', 'talked') AND a.placed_at > (
-               SELECT max(arrived_at) FROM promise_calls JOIN calls ON id = call_id WHERE promise_id = p.id
-           )), false) AS rung
+           coalesce(bool_or(was_rung(t.outcome) AND a.placed_at > last_called(p.id)), false) AS rung
     FROM attempts a JOIN calls t ON t.id = a.call_id
     WHERE a.promise_id = p.id
 ) tried

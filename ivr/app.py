@@ -164,10 +164,7 @@ class Controller:
     def _show(self, call: Call, fact: Fact) -> None:
         """The pages show who is being called back, and how far it has come."""
         if call.direction is Direction.CALLBACK and fact.kind in STEPS:
-            self.soon("show", self._ring)
-
-    async def _ring(self) -> None:
-        self.changes.ring()
+            self.soon("show", self.changes.ring)
 
     async def _take_back(self, callback: Call) -> None:
         if self.desk is not None:
@@ -187,13 +184,13 @@ class Controller:
         if caller is not None:
             self.switchboard.identify(call, caller, at)
 
-    def soon(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def soon(self, name: str, work: Callable[[], Any]) -> None:
         """Do it once, a little later, however often it is asked for until then."""
         if name not in self._soon:
             self._soon.add(name)
             self._spawn(self._do_soon(name, work), name)
 
-    async def _do_soon(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def _do_soon(self, name: str, work: Callable[[], Any]) -> None:
         await asyncio.sleep(SETTLE)
         self._soon.discard(name)
         if not await _tick(work):

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from ivr.store import Row, Store
 
@@ -66,7 +66,7 @@ async def look(
 
 async def _take_in(store: Store, take_in: TakeIn, raw: Path, kept: Path, row: Row, now: datetime) -> bool:
     """False when its audio cannot be read or kept now: it stays where it is, and the others go on."""
-    wav = kept / row["ended_at"].strftime("%Y/%m/%d") / f"{row['call_id']}.wav"
+    wav = _place(kept, row, ".wav")
     try:
         audio = await asyncio.to_thread(take_in, raw, wav)
     except (OSError, ValueError) as error:
@@ -74,14 +74,9 @@ async def _take_in(store: Store, take_in: TakeIn, raw: Path, kept: Path, row: Ro
         return False
     await store.run(
         "recordings.attach",
-        call=row["call_id"],
-        path=str(wav.relative_to(kept)),
-        seconds=audio.seconds,
-        bytes=audio.bytes,
-        sha256=audio.sha256,
+        **_measured(audio, row, wav.relative_to(kept), now),
         voiced_in=audio.voiced[0],
         voiced_out=audio.voiced[1],
-        attached_at=now,
     )
     raw.unlink()  # only now: until the ledger has it, the raw file is the recording
     return True
@@ -116,7 +111,7 @@ async def _take_in_message(
     store: Store, take_in: TakeIn, left: Path, kept: Path, row: Row, now: datetime
 ) -> bool:
     """False when it cannot be kept now, or not be read at all."""
-    wav = kept / row["ended_at"].strftime("%Y/%m/%d") / f"{row['call_id']}-message.wav"
+    wav = _place(kept, row, "-message.wav")
     try:
         audio = await asyncio.to_thread(take_in, left, wav)
     except ValueError as error:
@@ -130,13 +125,26 @@ async def _take_in_message(
         return False
     await store.run(
         "recordings.attach_message",
-        call=row["call_id"],
-        path=str(wav.relative_to(kept)),
-        seconds=audio.seconds,
-        bytes=audio.bytes,
-        sha256=audio.sha256,
+        **_measured(audio, row, wav.relative_to(kept), now),
         voiced=audio.voiced[0],
-        attached_at=now,
     )
     left.unlink()
     return True
+
+
+def _place(kept: Path, row: Row, ending: str) -> Path:
+    """A folder a day."""
+    day: str = row["ended_at"].strftime("%Y/%m/%d")
+    return kept / day / f"{row['call_id']}{ending}"
+
+
+def _measured(audio: Audio, row: Row, path: Path, now: datetime) -> dict[str, Any]:
+    """What the ledger keeps of either."""
+    return {
+        "call": row["call_id"],
+        "path": str(path),
+        "seconds": audio.seconds,
+        "bytes": audio.bytes,
+        "sha256": audio.sha256,
+        "attached_at": now,
+    }
