@@ -60,6 +60,9 @@ class Desk(Protocol):
     def name(self) -> str:
         """Which Asterisk."""
 
+    def is_on_the_line(self, phone: str) -> bool:
+        """Is that number on a call with us this very moment? The ledger hears of it a little later."""
+
     async def queue(self, name: str) -> turns.Queue:
         """Raises PeerError."""
 
@@ -168,6 +171,8 @@ class Chaser:
             await self._try(by_id[turn.promise], turn, now)
 
     async def _try(self, row: Row, turn: turns.Turn, now: datetime) -> None:
+        if self.desk.is_on_the_line(row["phone"]):
+            return
         attempt = row["attempts"] + 1
         order = Order(
             call=f"{self.desk.name}-callback-{row['id']}-{attempt}",

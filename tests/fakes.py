@@ -195,10 +195,14 @@ class FakeDesk:
         self.taken_back: list[str] = []
         self.fails: Exception | None = None
         """What asking a queue raises."""
+        self.on_the_line: set[str] = set()
         self.refuses: Exception | None = None
         """What placing an order raises."""
         self.watch: Callable[[Order], Awaitable[None]] | None = None
         """Awaited when an order comes, before it is carried out."""
+
+    def is_on_the_line(self, phone: str) -> bool:
+        return phone in self.on_the_line
 
     async def queue(self, name: str) -> Queue:
         self.asked.append(name)

@@ -38,6 +38,9 @@ class AmiDesk:
         self._ami, self.name, self._dial_out = ami, name, dial_out
         self._ring, self._stand_in, self._calls, self._now = ring, stand_in, calls, now
 
+    def is_on_the_line(self, phone: str) -> bool:
+        return any(call.caller == phone and call.ended_at is None for call in self._calls.values())
+
     async def queue(self, name: str) -> Queue:
         if self._dial_out is None:
             return Queue(dispatchers=0)  # nobody can be rung from here: the promises wait for a person

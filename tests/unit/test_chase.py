@@ -153,6 +153,13 @@ async def test_what_somebody_else_has_claimed_is_not_placed() -> None:
     assert not room.desk.placed
 
 
+async def test_who_is_on_the_line_is_not_rung_though_the_ledger_does_not_know_it_yet() -> None:
+    room = Room(owed(7), owed(8))
+    room.desk.on_the_line.add(owed(7)["phone"])
+    await look(room.chaser, NOON)
+    assert [values["promise"] for values in room.asked("promises.claim")] == [8]
+
+
 async def test_nothing_is_placed_that_could_not_be_written_down() -> None:
     room = Room(owed())
 

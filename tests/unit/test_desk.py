@@ -137,6 +137,13 @@ async def test_an_asterisk_that_tells_no_priority_means_none(room: Room) -> None
     assert (await room.desk.queue("dispatch")).waiting == [Waiting(0, NOON)]
 
 
+async def test_who_talks_or_is_called_back_is_on_the_line_and_who_has_hung_up_is_not(room: Room) -> None:
+    room.calls["dozvon-1.1"] = Call("dozvon-1.1", NOON, "+79000000001")
+    room.calls["dozvon-1.2"] = Call("dozvon-1.2", NOON, "+79000000002", ended_at=NOON)
+    numbers = [f"+7900000000{n}" for n in (1, 2, 3)]
+    assert [room.desk.is_on_the_line(number) for number in numbers] == [True, False, False]
+
+
 async def test_without_a_trunk_nobody_can_be_called_back(room: Room) -> None:
     desk = room.with_dial_out(None)
     assert await desk.queue("dispatch") == Queue(dispatchers=0)
