@@ -26,6 +26,8 @@ class Direction(StrEnum):
     INBOUND = "inbound"
     CALLBACK = "callback"
     """We ring a dispatcher, then the resident, to keep a promise."""
+    SURVEY = "survey"
+    """The robot rings the resident, to ask how the job was done."""
 
 
 class Kind(StrEnum):
@@ -67,6 +69,12 @@ class Kind(StrEnum):
     """The resident was rung in vain."""
     MACHINE = "machine"
     """The dispatcher says that an answering machine has answered."""
+    HEARD = "heard"
+    """What the robot's ears made out, and what it took that for."""
+    NOISE = "noise"
+    """At the other end is no person."""
+    SAID = "said"
+    """An answer of the resident to the robot that counts."""
     HUNG_UP = "hung_up"
     ENDED = "ended"
 
@@ -98,6 +106,8 @@ class Outcome(StrEnum):
     """She hung up before the resident answered."""
     TAKEN_BACK = "taken_back"
     """Given up before a dispatcher took it: the resident was calling herself."""
+    SURVEYED = "surveyed"
+    """The robot had somebody on the line; what came of it says the survey."""
 
 
 class Stage(StrEnum):

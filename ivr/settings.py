@@ -152,6 +152,11 @@ class Settings:
     agi_port: int = _setting(_port, 4573)
     agi_advertise: str | None = _setting(str)
     """The host name Asterisk reaches the controller by, when it is not `agi_host` (containers)."""
+    audio_host: str = _setting(_address, "127.0.0.1")
+    """The address the AudioSocket door listens on."""
+    audio_port: int = _setting(_port, 4574)
+    audio_advertise: str | None = _setting(str)
+    """The host name Asterisk reaches that door by, when it is not `audio_host` (containers)."""
     asterisk_layout: Path | None = _setting(Path)
     """TOML with Asterisk's folders (`ivr.asterisk.conf.Layout`), when the controller writes its config and may
     read its call log. The appliance makes its own."""
@@ -172,6 +177,10 @@ class Settings:
     "none": nobody is rung by the machine, promises wait for a person."""
     chase: Path = _setting(Path, HERE.parent / "callback" / "chase.toml")
     """How promises are chased."""
+    surveys: Path = _setting(Path, HERE.parent / "robocalls" / "survey.toml")
+    """Whom the robot may ring after a job, and when."""
+    model: Path | None = _setting(Path)
+    """The folder of the speech model (Vosk's format). Default: home/models, else the project's own (`ivr.speech.ears`)."""
     queue_limit: float = _setting(_seconds, 300.0)
     """How long a resident may wait in the queue before the line stops holding her. Seconds; ПП 416 cl. 13."""
     wrap_up: float = _setting(_seconds, 5.0)
@@ -262,7 +271,8 @@ class Settings:
         if self.rtp_to - self.rtp_from < 20:
             problems.append("DOZVON_RTP_TO: at least 20 ports above DOZVON_RTP_FROM; a call takes 2 to 4")
         ports = {
-            "AMI": self.ami_port, "AGI": self.agi_port, "PANEL": self.panel_port, "POSTGRES": self.postgres_port
+            "AMI": self.ami_port, "AGI": self.agi_port, "AUDIO": self.audio_port, "PANEL": self.panel_port,
+            "POSTGRES": self.postgres_port,
         }  # fmt: skip
         for name, port in ports.items():
             twins = [other for other, value in ports.items() if value == port and other > name]

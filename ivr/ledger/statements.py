@@ -18,6 +18,8 @@ FILES = {
     "promises": "callback/promises.sql",
     "recordings": "recordings/recordings.sql",
     "report": "callback/report.sql",
+    "surveys": "robocalls/surveys.sql",
+    "survey_book": "robocalls/book.sql",
     "tickets": "tickets/tickets.sql",
 }
 

