@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY = var/venv/bin/python
 SETUP = @$(PYTHON) -m appliance.bootstrap --extras
 
-.PHONY: help run test demo check faults bench clean
+.PHONY: help run test demo check faults bench bench-speech clean
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +13,7 @@ help:
 	@echo "make check  lint, types, house rules"
 	@echo "make faults kill everything at every step, then at random; half an hour"
 	@echo "make bench  calls a second and what a call costs"
+	@echo "make bench-speech  how well the robot hears, how fast, and how many calls at once; 15 minutes"
 	@echo "make clean  remove what was set up (var/), the hotline's data with it: asks first"
 
 run:
@@ -41,6 +42,10 @@ faults:
 bench:
 	$(SETUP) appliance,softphone
 	@$(PY) -m bench
+
+bench-speech:
+	$(SETUP) appliance
+	@$(PY) -m bench.speech
 
 clean:
 	@printf 'var/ holds the database, the recordings and the secrets. Remove it all? [y/N] '; \

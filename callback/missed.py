@@ -39,12 +39,16 @@ class Promise:
 def missed(call: Call, limits: Limits) -> Promise | None:
     """The promise an ended call makes: each without a talk makes one, due from its arrival.
 
-    A voice message is considered within the same time from its receipt (ПП РФ № 416, cl. 13).
+    A voice message is considered within the same time from its receipt (ПП РФ № 416, cl. 13). Whom the robot has
+    rung is owed nothing, unless she asked it for a dispatcher: from then on.
     """
-    if call.direction is not Direction.INBOUND or call.outcome is None or call.outcome in HEARD:
+    if call.direction is Direction.CALLBACK or call.outcome is None or call.outcome in HEARD:
+        return None
+    came = call.arrived_at if call.direction is Direction.INBOUND else call.asked_at
+    if came is None:
         return None
     is_message = call.outcome is Outcome.VOICEMAIL and call.ended_at is not None
-    begins = call.ended_at if is_message and call.ended_at else call.arrived_at
+    begins = call.ended_at if is_message and call.ended_at else came
     return Promise(
         call=call.id,
         company_id=call.company_id,
@@ -55,8 +59,8 @@ def missed(call: Call, limits: Limits) -> Promise | None:
         priority=call.priority or 0,
         reason=call.outcome,
         clause=limits.callback.clause,
-        missed_at=call.arrived_at,
-        answer_mark_at=call.arrived_at + limits.answer.within,
+        missed_at=came,
+        answer_mark_at=came + limits.answer.within,
         due_at=begins + limits.callback.within,
         why=None if call.caller else HIDDEN,
     )

@@ -42,13 +42,17 @@ class Words:
         clock = f"{abs(left) // 60}:{abs(left) % 60:02}"
         title = self.rooms["title"]
         head = f"{title['callback']} {clock if left >= 0 else title['overdue'].format(by=clock)}"
-        flat = promise.get("flat")
-        parts = (
-            self.of("category", promise["category"]),
-            promise.get("name"),
-            flat and title["flat"].format(number=flat),
+        return self._shown(
+            head, self.of("category", promise["category"]), promise.get("name"), flat=promise.get("flat")
         )
-        text = " ".join(filter(None, (head, ", ".join(filter(None, parts)))))
+
+    def whose(self, why: str, name: str | None, flat: str | None) -> str:
+        """Whom the robot hands over, and why: «Оценка 2: Иванова, кв. 12»."""
+        return self._shown(f"{why}:" if name or flat else why, name, flat=flat)
+
+    def _shown(self, head: str, *parts: str | None, flat: str | None = None) -> str:
+        where = flat and self.rooms["title"]["flat"].format(number=flat)
+        text = " ".join(filter(None, (head, ", ".join(filter(None, (*parts, where))))))
         return "".join(char for char in text if char.isprintable())[:LONGEST_TITLE]
 
 

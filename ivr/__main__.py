@@ -11,6 +11,7 @@ dozvon promises               whom we owe a call back; --kept, --broken, --withd
 dozvon promise …              show, keep, postpone, withdraw, reopen
 dozvon block …                add, list, lift: numbers nobody is owed a call
 dozvon report                 the law's two figures for a day or a month, with every exception
+dozvon survey …               plan, run, report, list, show, cancel, opt-out, opt-outs: what residents say of the jobs
 """
 
 from __future__ import annotations
@@ -29,14 +30,17 @@ from callback import rules as chase
 from directory import importer
 from ivr import logs
 from ivr.app import now, serve
-from ivr.cli import blocks, promises, reports, tickets
+from ivr.cli import blocks, promises, reports, surveys, tickets
 from ivr.cli.shown import cell, ledger_of, table
 from ivr.dialplan import rules
+from ivr.dialplan.understanding import Pack
 from ivr.errors import DozvonError
 from ivr.prepare import prepare
 from ivr.settings import Settings
+from ivr.speech.ears import OTHER_WAYS, calls_at_once, find_model, open_ears, self_test
 from ivr.speech.phrasebook import Phrasebook
 from ivr.voices import voice
+from robocalls import rules as survey_rules
 from tickets import limits
 
 NO_TRUNK = (
@@ -98,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     blocks.arguments(command("block", blocks.blocks, "numbers nobody is owed a call"))
     reports.arguments(command("report", reports.reports, "the law's two figures for a day or a month"))
+    surveys.arguments(command("survey", surveys.surveys, "the robot asks what a job was worth, and what was said"))
     return parser
 
 
@@ -124,7 +129,28 @@ async def _check(_: argparse.Namespace, settings: Settings) -> int:
             f"{len(law.clocks)} clocks, {len(ladder)} steps of the chase"
         )
         print(f"residents are called back through {settings.outbound or NO_TRUNK}")
+        await _check_robot(settings)
     return 1 if problems else 0
+
+
+async def _check_robot(settings: Settings) -> None:
+    """Whom the robot may ring, and what it understands."""
+    rules, pack = survey_rules.read(settings.surveys), Pack.read(settings.language)
+    print(f"after a job residents are asked by the robot, {len(rules.ladder)} steps of tries")
+    model = find_model(settings)
+    if model is None:
+        print(f"the robot has no ears: it asks for keys; {OTHER_WAYS}")
+        return
+    ears = open_ears(model)
+    missing = ears.missing(pack.words())
+    print(f"the robot hears with {ears.name}: {len(pack.words()) - len(missing)} of {len(pack.words())} words")
+    if missing:
+        print(f"  words it does not know, and takes for other speech: {', '.join(missing)}")
+    if (speaks := await voice(settings)) is not None:
+        trial = await self_test(ears, speaks)
+        heard = zip(trial.said, trial.understood, strict=True)
+        print("  tried: " + "; ".join(f"said «{said}», understood «{understood}»" for said, understood in heard))
+        print(f"  it can follow {calls_at_once(trial.factor)} calls at once")
 
 
 async def _prepare(_: argparse.Namespace, settings: Settings) -> int:

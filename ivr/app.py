@@ -11,8 +11,7 @@ import faulthandler
 import logging
 import os
 import socket
-import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ from zoneinfo import ZoneInfo
 
 from aiohttp import web
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from robocalls.campaign import Campaign
 
 from callback import rules as chase_rules
 from callback import words
@@ -32,37 +32,44 @@ from directory.nouns import Company
 from directory.phones import to_e164
 from ivr.asterisk import conf
 from ivr.asterisk.agi import AgiServer, Session
+from ivr.asterisk.audiosocket import AudioServer
 from ivr.asterisk.desk import AmiDesk
 from ivr.asterisk.follower import Follower
 from ivr.asterisk.line import AgiLine
 from ivr.asterisk.manager import Ami
+from ivr.asterisk.robot import AmiRobot
 from ivr.call import Call, Direction, Fact, Kind, why_left_queue
+from ivr.chasing import Chasing
 from ivr.dialplan.keeper import Keeper
 from ivr.dialplan.reception import Place, ToQueue, ToVoicemail, reception, unanswered
+from ivr.dialplan.understanding import Pack
 from ivr.errors import DialplanError, DozvonError, LedgerAway, PeerError
 from ivr.hook import Hook
 from ivr.ledger import Ledger
 from ivr.narrator import Narrator
 from ivr.settings import Settings
+from ivr.speech.ears import OTHER_WAYS, Recogniser, calls_at_once, find_model, open_ears, self_test
 from ivr.speech.prompts import PromptShelf
 from ivr.speech.voice import Voice
+from ivr.surveying import Surveying, Talker
 from ivr.switchboard import Numbers, Switchboard
+from ivr.ticks import tick
 from panel.events import Changes
 from panel.web import Panel
 from recordings import audio, keeper
+from robocalls import rules as survey_rules
+from robocalls.nouns import Job
+from robocalls.survey import Transfer
 from tickets import limits
 
 log = logging.getLogger(__name__)
 
 LOOKUP_WITHIN = 3.0
-STOCK_WITHIN = 30.0
-WRITTEN_WITHIN = 5.0
-AT_MOST_EVERY = 0.1
-BOOT = Path("/proc/sys/kernel/random/boot_id")
-"""A machine since its start."""
 CONVERSATIONS = ("incoming", "unanswered")
-STEPS = frozenset({Kind.RANG, Kind.ACCEPTED, Kind.ANSWERED, Kind.ENDED})
+STEPS = frozenset({Kind.WENT, Kind.QUEUED, Kind.RANG, Kind.ACCEPTED, Kind.ANSWERED, Kind.ENDED})
 STANDSTILL = 30.0
+WITHOUT_EARS = 20
+"""Robot calls at once when only keys are heard."""
 SETTLE = 0.5
 """Seconds that changes of the directory gather: an import is many statements."""
 
@@ -91,7 +98,7 @@ class Controller:
     """One controller of the hotline; any number of them may share a ledger."""
 
     def __init__(self, settings: Settings, ledger: Ledger, voice: Voice | None) -> None:
-        self.settings, self.ledger = settings, ledger
+        self.settings, self.ledger, self._voice = settings, ledger, voice
         self.book = Book()
         self.limits = limits.read()
         self.chase = chase_rules.read(settings.chase)
@@ -106,6 +113,10 @@ class Controller:
         )
         self.changes = Changes()
         self.hook = Hook(ledger, settings.hook_url, settings.hook_secret)
+        self.survey_rules = survey_rules.read(settings.surveys)
+        self.pack = Pack.read(settings.language)
+        self.ears: Recogniser | None = None
+        self.carries = WITHOUT_EARS
         self.desk: AmiDesk | None = None
         self.switchboard.watchers.append(self._show)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -153,17 +164,17 @@ class Controller:
             self._spawn(self._take_back(callback), f"take back {callback.id}")
 
     def _calls_to_spare(self, call: Call) -> list[Call]:
-        """Calls back that nobody needs while the resident is on the line herself, whichever came first."""
+        """Calls to her that nobody needs while the resident is on the line herself, whichever came first."""
         if call.caller is None:
             return []
         hers = [one for one in self.switchboard.going_on() if one.caller == call.caller]
-        if all(one.direction is Direction.CALLBACK for one in hers):
+        if all(one.direction is not Direction.INBOUND for one in hers):
             return []
-        return [one for one in hers if one.direction is Direction.CALLBACK and not one.accepted]
+        return [one for one in hers if _is_to_spare(one)]
 
     def _show(self, call: Call, fact: Fact) -> None:
-        """The pages show who is being called back, and how far it has come."""
-        if call.direction is Direction.CALLBACK and fact.kind in STEPS:
+        """The pages show who is called back, and whom the robot hands over, and how far it has come."""
+        if call.direction is not Direction.INBOUND and fact.kind in STEPS:
             self.soon("show", self.changes.ring)
 
     async def _take_back(self, callback: Call) -> None:
@@ -193,7 +204,7 @@ class Controller:
     async def _do_soon(self, name: str, work: Callable[[], Any]) -> None:
         await asyncio.sleep(SETTLE)
         self._soon.discard(name)
-        if not await _tick(work):
+        if not await tick(work):
             self.soon(name, work)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
@@ -262,9 +273,16 @@ class Controller:
             now(),
             asterisk=settings.asterisk_name,
         )
-        await keeper.look_for_messages(
-            self.ledger, audio.take_in_message, settings.spool / "messages", settings.recordings, now()
-        )
+        for what, folder in ((keeper.MESSAGES, "messages"), (keeper.COMMENTS, "comments")):
+            await keeper.look_for_spoken(
+                what,
+                self.ledger,
+                audio.take_in_message,
+                settings.spool / folder,
+                settings.recordings,
+                now(),
+                self.transcribe if what is keeper.COMMENTS else keeper.nothing,
+            )
 
     def chaser(self, follower: Follower) -> Chasing:
         """What keeps the promises, through that Asterisk."""
@@ -278,92 +296,87 @@ class Controller:
             calls=self.switchboard.calls,
             now=now,
         )
-        who = f"{socket.gethostname()}:{os.getpid()}"
         chaser = Chaser(
             self.ledger,
             self.desk,
             self.chase,
             self.limits,
             words.read(settings.language).title,
-            who,
+            _controller(),
             default_queue=conf.DEFAULT_QUEUE,
         )
-        return Chasing(chaser, follower, self.ledger)
+        return Chasing(chaser, follower, self.ledger, now)
+
+    async def open_ears(self) -> None:
+        """Load the speech model, and have it hear what the voice says; without one the robot asks for keys."""
+        model = find_model(self.settings)
+        if model is None:
+            log.warning("the robot has no ears: it asks for keys; %s", OTHER_WAYS)
+            return
+        self.ears = await asyncio.to_thread(open_ears, model)
+        if self._voice is not None:
+            trial = await self_test(self.ears, self._voice)
+            self.carries = calls_at_once(trial.factor)
+            log.log(
+                logging.INFO if trial.passed else logging.ERROR,
+                "the ears were tried",
+                extra={
+                    "model": self.ears.name,
+                    "said": trial.said,
+                    "understood": trial.understood,
+                    "calls_at_once": self.carries,
+                },
+            )
+
+    async def transcribe(self, wav: Path) -> Mapping[str, str | None]:
+        """What the ears make of a comment, with all the words they know."""
+        if self.ears is None:
+            return {"transcript": None, "ears": None}
+        pcm = await asyncio.to_thread(audio.samples, wav)
+        hearing = self.ears.listen(())
+        await hearing.feed(pcm)
+        words = await hearing.finish()
+        return {"transcript": " ".join(word.text for word in words), "ears": self.ears.name}
+
+    def surveying(self, follower: Follower, chasing: Chasing, door: AudioServer) -> Surveying:
+        """What keeps the robot at work, through that Asterisk."""
+        settings, rules = self.settings, self.survey_rules
+
+        async def hand_over(job: Job, ending: Transfer) -> None:
+            title = words.read(settings.language).whose(ending.why, job.name, job.flat)
+            await robot.hand_over(job, title, ending.priority)
+
+        talker = Talker(
+            door,
+            self.narrator,
+            self.switchboard,
+            self.ledger,
+            self.pack,
+            self.ears,
+            settings.spool / "comments",
+            now,
+            self._spawn,
+            hand_over,
+        )
+        self.switchboard.watchers.append(talker.follow)
+        robot = AmiRobot(
+            follower.ami,
+            settings.asterisk_name,
+            settings.outbound,
+            ring=rules.ring,
+            carries=self.carries,
+            calls=self.switchboard.calls,
+            answered=talker.expect,
+        )
+        campaign = Campaign(
+            self.ledger, robot, rules, _controller(), ZoneInfo(settings.time_zone), conf.DEFAULT_QUEUE
+        )
+        return Surveying(campaign, robot, follower, chasing, now)
 
     async def aclose(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-class Chasing:
-    """Runs the chase: when something wakes it, and at every tick; neither half of it twice at once."""
-
-    def __init__(self, chaser: Chaser, follower: Follower, ledger: Ledger) -> None:
-        self._chaser, self._follower, self._ledger = chaser, follower, ledger
-        self._wanted = (asyncio.Event(), asyncio.Event())
-        self._knew_all = time.monotonic()
-        self._stock_is_written = False
-        self._machine = f"{BOOT.read_text().strip()}/{chaser.desk.name}" if BOOT.exists() else None
-
-    def wake(self) -> None:
-        for wanted in self._wanted:
-            wanted.set()
-
-    async def run(self) -> None:
-        halves = zip(self._wanted, (self._watch, self._chase), strict=True)
-        await asyncio.gather(*(_whenever(wanted, half) for wanted, half in halves))
-
-    async def _watch(self) -> None:
-        """What has happened comes first: a talk the ledger does not know yet breaks no promise; nor does a clock that
-        was set since the last look. But the law's minutes go on when Asterisk stays away."""
-        try:
-            await self._mind_clock()
-        except LedgerAway:
-            self._knew_all = time.monotonic()  # what waits on disk comes first, once Postgres is there again
-            raise
-        await self._write_stock()
-        if self._knows_all():
-            self._knew_all = time.monotonic()
-        elif time.monotonic() - self._knew_all < STOCK_WITHIN:
-            return
-        await self._chaser.watch(now())
-
-    async def _chase(self) -> None:
-        if self._knows_all():
-            await self._chaser.chase(now())
-
-    def _knows_all(self) -> bool:
-        """Is everything that happened before now in the ledger?"""
-        return self._stock_is_written and not self._ledger.is_behind
-
-    async def _write_stock(self) -> None:
-        """What the stock told of the time we were away must have reached the ledger."""
-        if not self._follower.took_stock.is_set():
-            self._stock_is_written = False
-        elif not self._stock_is_written:
-            with contextlib.suppress(TimeoutError):  # calls come without a break: then it was among the first
-                async with asyncio.timeout(WRITTEN_WITHIN):
-                    await self._ledger.settled()
-            self._stock_is_written = True
-            await self.look_after()
-
-    async def look_after(self) -> None:
-        if self._knows_all():
-            await self._chaser.look_after(await self._follower.alive(), now())
-
-    async def _mind_clock(self) -> None:
-        if self._machine is not None:
-            ahead = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
-            await self._chaser.mind_clock(self._machine, ahead)
-
-
-async def _whenever(wanted: asyncio.Event, work: Callable[[], Any]) -> None:
-    while True:
-        await wanted.wait()
-        wanted.clear()
-        await _tick(work)
-        await asyncio.sleep(AT_MOST_EVERY)
 
 
 @asynccontextmanager
@@ -377,6 +390,7 @@ async def controller(settings: Settings, voice: Voice | None) -> AsyncIterator[C
         it = Controller(settings, ledger, voice)
         stack.push_async_callback(it.aclose)
         await it.prepare()
+        await it.open_ears()
         cel_file = it.layout.cel_file if it.layout else None
         follower = Follower(settings, it.switchboard, ledger, cel_file, now)
         await follower.remember()
@@ -386,8 +400,12 @@ async def controller(settings: Settings, voice: Voice | None) -> AsyncIterator[C
         ledger.listen("promises", it.changes.ring)
         ledger.listen("directory", lambda: it.soon("directory", partial(it.take_up_directory, follower.ami)))
         await stack.enter_async_context(AgiServer(it.converse, settings.agi_host, settings.agi_port))
+        door = await stack.enter_async_context(AudioServer(settings.audio_host, settings.audio_port))
+        surveying = it.surveying(follower, chaser, door)
+        ledger.listen("surveys", surveying.wake)
+        ledger.listen("surveys", it.changes.ring)
         await stack.enter_async_context(_panel(it, follower))
-        await stack.enter_async_context(_ticks(it, follower, chaser))
+        await stack.enter_async_context(_ticks(it, follower, chaser, surveying))
         yield it
 
 
@@ -419,7 +437,9 @@ async def _panel(it: Controller, follower: Follower) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _ticks(it: Controller, follower: Follower, chaser: Chasing) -> AsyncIterator[None]:
+async def _ticks(
+    it: Controller, follower: Follower, chaser: Chasing, surveying: Surveying
+) -> AsyncIterator[None]:
     """APScheduler only ticks: what is due stands in Postgres and in the files, so a missed tick loses nothing."""
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
     scheduler = AsyncIOScheduler(timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True})
@@ -430,40 +450,43 @@ async def _ticks(it: Controller, follower: Follower, chaser: Chasing) -> AsyncIt
         follower.sweep: 10,
         chaser.wake: 0.25,
         chaser.look_after: 5,
+        surveying.wake: 1,
+        surveying.look_after: 5,
+        lambda: it.narrator.sweep_jobs(now()): 3600,
         lambda: it.hook.escalate(now()): 1,
         lambda: it.switchboard.sweep(now()): 30,
         _show_life: 1,
     }
     for work, seconds in every.items():
-        scheduler.add_job(partial(_tick, work), "interval", seconds=seconds)
+        scheduler.add_job(partial(tick, work), "interval", seconds=seconds)
     scheduler.start()
-    chasing = asyncio.create_task(chaser.run(), name="chase")
+    running = [
+        asyncio.create_task(chaser.run(), name="chase"),
+        asyncio.create_task(surveying.run(), name="surveys"),
+    ]
     try:
         yield
     finally:
-        chasing.cancel()
-        await asyncio.gather(chasing, return_exceptions=True)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
         scheduler.shutdown(wait=False)
         faulthandler.cancel_dump_traceback_later()
+
+
+def _is_to_spare(call: Call) -> bool:
+    if call.direction is Direction.CALLBACK:
+        return not call.accepted
+    return call.direction is Direction.SURVEY and call.picked_up_at is None
+
+
+def _controller() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def _show_life() -> None:
     """A controller that stands still ends itself, saying where: callers then get the static route, not silence."""
     faulthandler.dump_traceback_later(STANDSTILL, exit=True)
-
-
-async def _tick(work: Callable[[], Any]) -> bool:
-    """One tick; what goes wrong is said and tried again with the next one. False when it went wrong."""
-    try:
-        done = work()
-        if asyncio.iscoroutine(done):
-            await done
-        return True
-    except (DozvonError, OSError, TimeoutError) as error:
-        log.warning("a tick failed and comes again", extra={"work": str(work), "why": str(error)})
-    except Exception:
-        log.exception("a tick failed and comes again", extra={"work": str(work)})
-    return False
 
 
 async def serve(settings: Settings, voice: Voice | None, stop: asyncio.Event) -> None:

@@ -136,6 +136,12 @@ _LEFT_QUEUE = {
 # Asterisk's DIALSTATUS of a resident who was rung in vain.
 _TRIED = {"BUSY": Outcome.BUSY, "NOANSWER": Outcome.NO_ANSWER}
 
+# Q.850 causes of a robot's call that nobody answered; all others are unreachable. 0: we gave up ringing.
+_UNANSWERED = {
+    0: Outcome.NO_ANSWER, 16: Outcome.NO_ANSWER, 19: Outcome.NO_ANSWER,
+    17: Outcome.BUSY, 21: Outcome.BUSY, 26: Outcome.TAKEN_BACK,
+}  # fmt: skip
+
 # Q.850 causes of a call that nobody ended on purpose: no route, channel or network out of order, RTP timeout…
 _CUT_OFF_CAUSES = frozenset({27, 38, 41, 44, 102, 111})
 
@@ -188,6 +194,8 @@ class Call:
     chose_to_end: bool = False
     accepted: bool = False
     tried: Outcome | None = None
+    asked_at: datetime | None = None
+    """When she went to, or asked the robot for, a dispatcher."""
 
     def follow(self, fact: Fact) -> None:
         """Take in what happened. A fact told twice changes nothing."""
@@ -203,18 +211,9 @@ class Call:
             case Kind.PROMPT if self.stage is Stage.GREETING and "menu" in fact.detail:
                 self.stage = Stage.MENU
             case Kind.WENT:
-                if self.stage is Stage.GREETING:  # a key during the greeting: the menu needed no words
-                    self.stage = Stage.MENU
-                self.category = fact.detail.get("category", self.category)
-                self.queue = fact.detail.get("queue", self.queue)
-                self.priority = fact.detail.get("priority", self.priority)
-                self.chose_to_end = fact.detail.get("place") == "hang-up"
+                self._went(fact)
             case Kind.QUEUED:
-                self.queued_at = _earlier(self.queued_at, fact.at)
-                self.queue = self.queue or fact.detail.get("queue")
-                self._goes_with(fact)
-                self.left_queue = None
-                self._now(Stage.QUEUE)
+                self._queued(fact)
             case Kind.LEFT_QUEUE:
                 self.left_queue = why_left_queue(str(fact.detail.get("status")))
             case Kind.ANSWERED:
@@ -240,6 +239,26 @@ class Call:
             case _:
                 pass
 
+    def _went(self, fact: Fact) -> None:
+        if self.stage is Stage.GREETING:  # a key during the greeting: the menu needed no words
+            self.stage = Stage.MENU
+        self.category = fact.detail.get("category", self.category)
+        self.queue = fact.detail.get("queue", self.queue)
+        self.priority = fact.detail.get("priority", self.priority)
+        self.chose_to_end = fact.detail.get("place") == "hang-up"
+        self.asked_at = _earlier(self.asked_at, fact.at)
+
+    def _queued(self, fact: Fact) -> None:
+        self.queued_at = _earlier(self.queued_at, fact.at)
+        self.asked_at = _earlier(self.asked_at, fact.at)
+        # whom the robot has rung, for who did not order that call
+        self.caller = self.caller or fact.detail.get("caller") or None
+        self.dialled = self.dialled or fact.detail.get("dialled") or None
+        self.queue = self.queue or fact.detail.get("queue")
+        self._goes_with(fact)
+        self.left_queue = None
+        self._now(Stage.QUEUE)
+
     def _goes_with(self, fact: Fact) -> None:
         """What Asterisk's own log tells of where it goes, for who has not heard the conversation."""
         self.category = self.category or fact.detail.get("category")
@@ -264,11 +283,18 @@ class Call:
             if self.hangup_cause == DEAD_LINE:
                 lasted -= NOTICED_AFTER
             return Outcome.CUT_OFF if broke_off and lasted < TALK_WORTH_THE_NAME else Outcome.TALKED
+        if self.direction is Direction.SURVEY and self.picked_up_at is None:
+            lost = bool(end.detail.get("lost"))
+            return (
+                Outcome.TAKEN_BACK if lost else _UNANSWERED.get(self.hangup_cause or 0, Outcome.UNREACHABLE)
+            )
         if broke_off:
-            was_placed = self.direction is Direction.INBOUND or self.queued_at is not None
+            was_placed = self.direction is not Direction.CALLBACK or self.queued_at is not None
             return Outcome.CUT_OFF if was_placed else Outcome.TAKEN_BACK
         if self.direction is Direction.CALLBACK:
             return self._why_not_reached()
+        if self.direction is Direction.SURVEY and self.queued_at is None:
+            return Outcome.SURVEYED
         if self.left_queue is not None:
             return self.left_queue
         if self.queued_at is not None:

@@ -82,7 +82,7 @@ class Switchboard:
         if company := self.numbers.company_of(call.dialled):
             call.company_id = company.id
         self._admit(call)
-        if direction is Direction.INBOUND:  # a call back is recorded once the resident has answered
+        if direction is Direction.INBOUND:  # what we ring is recorded once the resident has answered
             self._expect_recording(call, at)
         self.on_open(call)
         log.info("call arrived", extra={"call": call.id, "caller": masked(call.caller), "dialled": dialled})
@@ -137,9 +137,11 @@ class Switchboard:
         self._told[fact.call].add(fact.key)
         call.follow(fact)
         self._remember(call, fact)
-        if fact.kind is Kind.PICKED_UP and call.direction is Direction.CALLBACK:
+        if fact.kind is Kind.PICKED_UP and call.direction is not Direction.INBOUND:
             self._expect_recording(call, fact.at)
-        if fact.kind is Kind.ANSWERED:
+        if (
+            fact.kind is Kind.ANSWERED and call.direction is not Direction.SURVEY
+        ):  # that one is about a ticket
             book.draft(self.outbox, call, self.limits, self.zone_of(call))
         if fact.kind is Kind.ENDED:
             self._ended(call)

@@ -49,9 +49,16 @@ class Tickets:
         return _ticket(await book.meet(self.store, _number(request), clock, "admin", self.now()))
 
     async def close(self, request: web.Request) -> web.Response:
-        body = await body_of(request, {"result": str}, {})
-        result = body.get("result", "")
-        return _ticket(await book.close(self.store, _number(request), "admin", self.now(), result))
+        body = await body_of(request, {"result": str, "survey_at": str}, {})
+        result, agreed = body.get("result", ""), body.get("survey_at")
+        survey_at = None if agreed is None else moment_of("survey_at", agreed)
+        return _ticket(await book.close(self.store, _number(request), "admin", self.now(), result, survey_at))
+
+    async def reopen(self, request: web.Request) -> web.Response:
+        body = await body_of(request, {"why": str}, {})
+        return _ticket(
+            await book.reopen(self.store, _number(request), "admin", self.now(), body.get("why", ""))
+        )
 
 
 def _number(request: web.Request) -> int:

@@ -1,4 +1,4 @@
-"""The panel's web side: a live page for dispatchers, and the JSON API of promises and tickets.
+"""The panel's web side: a live page for dispatchers, and the JSON API of promises, surveys and tickets.
 
 `ROUTES` says who may ask what. The page itself holds no data: it asks the API with the login it is given.
 """
@@ -23,7 +23,9 @@ from panel.answers import BadRequest, answer, says
 from panel.doors import NOBODY, Doorkeeper, Role, TooManyTries, Who
 from panel.events import Changes
 from panel.promises import Promises
+from panel.surveys import Surveys
 from panel.tickets import Tickets
+from robocalls import book as surveys
 from tickets.limits import Limits
 
 LARGEST_BODY = 64 * 1024
@@ -36,6 +38,7 @@ ADMIN = frozenset({Role.ADMIN})
 
 TICKET = r"/api/tickets/{number:\d{1,15}}"
 PROMISE = r"/api/promises/{id:\d{1,15}}"
+SURVEY = r"/api/surveys/{id:\d{1,15}}"
 
 ROUTES: tuple[tuple[str, str, str, frozenset[Role]], ...] = (
     ("GET", "/", "page", EVERYBODY),
@@ -51,13 +54,20 @@ ROUTES: tuple[tuple[str, str, str, frozenset[Role]], ...] = (
     ("POST", f"{PROMISE}/postpone", "promises.postpone", STAFF),
     ("POST", f"{PROMISE}/withdraw", "promises.withdraw", STAFF),
     ("POST", f"{PROMISE}/reopen", "promises.reopen", STAFF),
+    ("GET", "/api/surveys", "surveys.list", STAFF),
+    ("GET", "/api/surveys/now", "surveys.board", STAFF),
+    ("GET", "/api/surveys/report", "surveys.report", ADMIN),
+    ("GET", SURVEY, "surveys.show", STAFF),
+    ("POST", f"{SURVEY}/cancel", "surveys.cancel", ADMIN),
+    ("GET", "/api/opt-outs", "surveys.opt_outs", STAFF),
+    ("POST", "/api/opt-outs", "surveys.opt_out", STAFF),
     ("GET", "/api/tickets", "tickets.list", ADMIN),
     ("GET", TICKET, "tickets.show", ADMIN),
     ("PUT", TICKET, "tickets.complete", ADMIN),
     ("POST", f"{TICKET}/clocks/{{clock}}", "tickets.meet", ADMIN),
     ("POST", f"{TICKET}/close", "tickets.close", ADMIN),
 )
-"""Method, path, what answers, and who may ask."""
+"""Method, path, what answers, and who may ask. Whose work is rated does not choose who is asked: she cancels none."""
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -90,13 +100,16 @@ class Panel:
     """Whose midnight "today" begins at."""
     language: str = "ru"
     changes: Changes = field(default_factory=Changes)
-    """Rung when a promise has changed: the pages look again."""
+    """Rung when a promise or a survey has changed: the pages look again."""
+    number_of: Callable[[str], str] = surveys.number_of
+    """A phone number as people write it, as E.164. Raises Refused."""
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=LARGEST_BODY)
         rooms = {
             "": _Pages(self.health, self.language),
-            "promises": Promises(self.store, self.now, self.zone, lambda request: request[WHO]),
+            "promises": Promises(self.store, self.now, self.zone, _who),
+            "surveys": Surveys(self.store, self.now, self.zone, _who, self.number_of),
             "tickets": Tickets(self.store, self.limits, self.now),
             "changes": self.changes,
         }
@@ -130,7 +143,8 @@ class _Pages:
 
     async def say_words(self, _: web.Request) -> web.Response:
         codes, page = words.read(self.language), words.read(self.language, FOLDER / "page.toml")
-        return answer({"language": self.language, **codes.rooms, **page.rooms})
+        robot = surveys.words(self.language).rooms
+        return answer({"language": self.language, **codes.rooms, **page.rooms, "survey": robot})
 
     async def show_health(self, _: web.Request) -> web.Response:
         health = self.health()
@@ -139,6 +153,10 @@ class _Pages:
     async def me(self, request: web.Request) -> web.Response:
         who = request[WHO]
         return answer({"role": who.role, "name": who.name, "title": who.title})
+
+
+def _who(request: web.Request) -> Who:
+    return request[WHO]
 
 
 def _guard(roles: Mapping[object, frozenset[Role]], doorkeeper: Doorkeeper) -> Middleware:

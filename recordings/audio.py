@@ -80,6 +80,13 @@ def take_in_message(left: Path, wav: Path) -> Audio:
         return _take_in(source, (left.stat().st_size - MESSAGE_HEAD) // 2, wav, channels=1)
 
 
+def samples(wav: Path) -> bytes:
+    """The samples of a message that was taken in: 8 kHz, mono, 16 bits, little-endian."""
+    with wav.open("rb") as file:
+        file.seek(MESSAGE_HEAD)
+        return file.read(2 * LONGEST)
+
+
 def _take_in(source: BinaryIO, samples: int, wav: Path, channels: int) -> Audio:
     wav.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     samples = min(samples, LONGEST)

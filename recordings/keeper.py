@@ -1,13 +1,14 @@
 """A recording's way from Asterisk's spool into the ledger: captured, taken in, attached, or said to be lost.
 
-So is a voice message's: what a resident said after the tone.
+So is a voice message's and a comment's: what a resident said after the tone, to the line or to the robot.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -90,43 +91,81 @@ async def _sweep(store: Store, spool: Path, now: datetime) -> None:
         (spool / f"{row['call_id']}.raw").unlink(missing_ok=True)
 
 
-async def look_for_messages(store: Store, take_in: TakeIn, spool: Path, kept: Path, now: datetime) -> int:
-    """Take in the voice messages Asterisk has let go of; returns how many.
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What is spoken after a tone, of one kind: its statements, and how its files end."""
 
-    Runs again and again; each message is attached once. Its file is dropped when the ledger has it, not sooner.
+    left: str
+    attach: str
+    ending: str
+
+
+MESSAGES = Spoken("recordings.left_messages", "recordings.attach_message", "-message.wav")
+COMMENTS = Spoken("recordings.left_comments", "recordings.attach_comment", "-comment.wav")
+
+Transcribe = Callable[[Path], Awaitable[Mapping[str, str | None]]]
+"""What was said, and by whose ears, as the columns of the ledger."""
+
+
+async def nothing(_: Path) -> Mapping[str, str | None]:
+    """Messages are for a person to listen to."""
+    return {}
+
+
+async def look_for_spoken(
+    what: Spoken,
+    store: Store,
+    take_in: TakeIn,
+    spool: Path,
+    kept: Path,
+    now: datetime,
+    transcribe: Transcribe = nothing,
+) -> int:
+    """Take in what was left after a tone and is not being written any more; returns how much.
+
+    Runs again and again; each is attached once. Its file is dropped when the ledger has it, not sooner.
     """
     settled = (now - SETTLED).timestamp()
     left = sorted(path.stem for path in spool.glob("*.wav") if path.stat().st_mtime <= settled)[:LOOKED_AT]
     taken = 0
-    for row in await store.all("recordings.left_messages", calls=left) if left else ():
+    for row in await store.all(what.left, calls=left) if left else ():
         wav = spool / f"{row['call_id']}.wav"
         if row["attached"]:  # somebody died between the attaching and the dropping
             wav.unlink(missing_ok=True)
         elif taken < AT_ONCE:
-            taken += await _take_in_message(store, take_in, wav, kept, row, now)
+            taken += await _take_in_spoken(what, store, take_in, wav, kept, row, now, transcribe)
     return taken
 
 
-async def _take_in_message(
-    store: Store, take_in: TakeIn, left: Path, kept: Path, row: Row, now: datetime
+async def _take_in_spoken(
+    what: Spoken,
+    store: Store,
+    take_in: TakeIn,
+    left: Path,
+    kept: Path,
+    row: Row,
+    now: datetime,
+    transcribe: Transcribe,
 ) -> bool:
     """False when it cannot be kept now, or not be read at all."""
-    wav = _place(kept, row, "-message.wav")
+    wav = _place(kept, row, what.ending)
     try:
         audio = await asyncio.to_thread(take_in, left, wav)
     except ValueError as error:
         log.error(
-            "a message cannot be read; it is set aside", extra={"call": row["call_id"], "why": str(error)}
+            "what was spoken cannot be read; it is set aside",
+            extra={"call": row["call_id"], "why": str(error)},
         )
         left.rename(left.with_name(left.name + TORN))
         return False
     except OSError as error:
-        log.error("a message cannot be taken in yet", extra={"call": row["call_id"], "why": str(error)})
+        log.error("what was spoken cannot be taken in yet", extra={"call": row["call_id"], "why": str(error)})
         return False
     await store.run(
-        "recordings.attach_message",
+        what.attach,
         **_measured(audio, row, wav.relative_to(kept), now),
         voiced=audio.voiced[0],
+        **await transcribe(wav),
     )
     left.unlink()
     return True

@@ -36,6 +36,19 @@ INSERT INTO messages (call_id, path, seconds, bytes, sha256, voiced, attached_at
 VALUES (:call, :path, :seconds, :bytes, :sha256, :voiced, :attached_at::timestamptz)
 ON CONFLICT DO NOTHING;
 
+-- name: left_comments
+-- Of these robot's calls those that have ended, and whether the ledger has their comment.
+SELECT calls.id AS call_id, calls.ended_at, survey_comments.call_id IS NOT NULL AS attached
+FROM calls LEFT JOIN survey_comments ON survey_comments.call_id = calls.id
+WHERE calls.id = ANY(:calls::text[]) AND calls.ended_at IS NOT NULL
+ORDER BY calls.ended_at;
+
+-- name: attach_comment!
+-- What a resident told the robot after the tone; once.
+INSERT INTO survey_comments (call_id, path, seconds, bytes, sha256, voiced, transcript, ears, attached_at)
+VALUES (:call, :path, :seconds, :bytes, :sha256, :voiced, :transcript, :ears, :attached_at::timestamptz)
+ON CONFLICT DO NOTHING;
+
 -- name: message_of_call^
 SELECT * FROM messages WHERE call_id = :call;
 

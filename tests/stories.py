@@ -21,6 +21,8 @@ CALL = "dozvon-1795298309.0"
 """The id of the story's call: channel number 0."""
 CALLBACK = "dozvon-callback-7-1"
 """The id of the story's call back: the first attempt of promise 7."""
+SURVEY = "dozvon-survey-3-1"
+"""The id of the story's robot's call: the first attempt of survey 3. Its channel's number is S."""
 
 ARRIVES = """
  0.00 CHAN_START   resident 0 0 context=from-trunk exten=+74951230001 num=+79000000001
@@ -218,6 +220,52 @@ BACK = {
     "call back: taken back": BACK_TAKEN_BACK,
     "call back: nobody took it": BACK_NOBODY_TOOK_IT,
 }
+ASKS = """
+ 0.00 CHAN_START   resident S S context=from-trunk exten=s
+ 6.00 ANSWER       resident S S context=from-trunk exten=s appname=AppDial2 num=+74951230001
+"""
+ASKED = f"""{ASKS}
+30.00 HANGUP       resident S S {{"hangupcause": 16, "hangupsource": "PJSIP/resident-00000000", "dialstatus": ""}}
+30.00 CHAN_END     resident S S
+"""
+ASK_BUSY = """
+ 0.00 CHAN_START   resident S S context=from-trunk exten=s
+ 2.00 HANGUP       resident S S {"hangupcause": 17, "hangupsource": "PJSIP/resident-00000000", "dialstatus": ""}
+ 2.00 CHAN_END     resident S S
+"""
+ASK_NO_ANSWER = """
+ 0.00 CHAN_START   resident S S context=from-trunk exten=s
+30.00 HANGUP       resident S S {"hangupcause": 19, "hangupsource": "", "dialstatus": ""}
+30.00 CHAN_END     resident S S
+"""
+HANDED_OVER = f"""{ASKS}
+20.00 USER_DEFINED resident S S usereventname=HandedOver {{"extra": "+79000000001|+74951230001"}}
+20.00 USER_DEFINED resident S S usereventname=Went {{"extra": "heating|50"}}
+20.01 APP_START    resident S S appname=Queue appdata=dispatch,,,,300
+20.02 CHAN_START   101      1 S context=internal num=101
+"""
+HANDED_OVER_TALKS = f"""{HANDED_OVER}
+25.00 ANSWER       101      1 S appname=AppQueue
+25.01 BRIDGE_ENTER 101      1 S {{"bridge_id": "one"}}
+25.02 BRIDGE_ENTER resident S S {{"bridge_id": "one"}}
+60.00 BRIDGE_EXIT  resident S S {{"bridge_id": "one"}}
+60.00 BRIDGE_EXIT  101      1 S {{"bridge_id": "one"}}
+60.01 HANGUP       resident S S {{"hangupcause": 16, "hangupsource": "PJSIP/resident-00000000", "dialstatus": ""}}
+60.01 CHAN_END     resident S S
+60.02 CHAN_END     101      1 S
+"""
+HANDED_OVER_IN_VAIN = f"""{HANDED_OVER}
+40.00 CHAN_END     101      1 S
+40.00 HANGUP       resident S S {{"hangupcause": 16, "hangupsource": "PJSIP/resident-00000000", "dialstatus": ""}}
+40.00 CHAN_END     resident S S
+"""
+ASKING = {
+    "robot: asked": ASKED,
+    "robot: busy": ASK_BUSY,
+    "robot: no answer": ASK_NO_ANSWER,
+    "robot: handed over": HANDED_OVER_TALKS,
+    "robot: handed over in vain": HANDED_OVER_IN_VAIN,
+}
 
 _PLAIN = ["usereventname", "num", "exten", "context", "appname", "appdata"]
 _HALVES = {"A": "Local/s@stand-in-00000000;1", "B": "Local/s@stand-in-00000000;2"}
@@ -237,7 +285,7 @@ def _line(words: list[str], begins: datetime, call: int) -> dict[str, str]:
     return {
         "eventenum": event,
         "eventtime": f"{at:.6f}",
-        "channame": _HALVES.get(number) or f"PJSIP/{channel}-{int(number):08x}",
+        "channame": _HALVES.get(number) or f"PJSIP/{channel}-{0 if number == 'S' else int(number):08x}",
         "uniqueid": _id(number, call),
         "linkedid": _id(first, call),
         "eventextra": brace + extra,
@@ -246,7 +294,7 @@ def _line(words: list[str], begins: datetime, call: int) -> dict[str, str]:
 
 
 def _id(number: str, call: int) -> str:
-    return {"A": CALLBACK, "B": f"{CALLBACK}-b"}.get(number, f"dozvon-{call}.{number}")
+    return {"A": CALLBACK, "B": f"{CALLBACK}-b", "S": SURVEY}.get(number, f"dozvon-{call}.{number}")
 
 
 def as_heard(line: dict[str, str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The tickets' life: drafted when a dispatcher answers, completed, its clocks met, closed.
+"""The tickets' life: drafted when a dispatcher answers, completed, its clocks met, closed, opened again.
 
 Every move is legal from named statuses only; another is refused here with words and in SQL for certain.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -30,10 +30,13 @@ MOVES = {
     "complete": (Status.DRAFT, Status.REGISTERED),
     "close": (Status.DRAFT, Status.REGISTERED),
     "meet": (Status.DRAFT, Status.REGISTERED),
+    "reopen": (Status.CLOSED,),
 }
 """Which statuses a move is legal from."""
 
 LONGEST_TEXT = 4000
+FURTHEST_SURVEY = timedelta(days=14)
+"""How long after the closing an hour for the robot's question may be agreed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,25 +140,47 @@ async def meet(store: Store, number: int, clock: str, who: str, now: datetime) -
     return await show(store, number)
 
 
-async def close(store: Store, number: int, who: str, now: datetime, result: str) -> Ticket:
-    """The job is done, or there is none. Raises Refused when it is closed already."""
+async def close(
+    store: Store, number: int, who: str, now: datetime, result: str, survey_at: datetime | None = None
+) -> Ticket:
+    """The job is done, or there is none; `survey_at` is the hour agreed for the robot's question.
+
+    Raises Refused when it is closed already, and when no such hour can be kept.
+    """
     ticket = await show(store, number)
-    if not result.strip():
-        raise Refused("result: say what was done")
-    if len(result) > LONGEST_TEXT:
-        raise Refused(f"result: {len(result)} characters, at most {LONGEST_TEXT}")
+    result = _text("result", result, "say what was done")
+    if survey_at is not None and not now <= survey_at <= now + FURTHEST_SURVEY:
+        raise Refused(
+            f"survey_at = {survey_at.isoformat()}: from now on, and within {FURTHEST_SURVEY.days} days"
+        )
     async with store.transaction() as one:
         moved = await one.one(
-            "tickets.close", number=number, closed_at=now, result=result.strip(), legal=list(MOVES["close"])
+            "tickets.close",
+            number=number,
+            closed_at=now,
+            result=result,
+            survey_at=survey_at,
+            legal=list(MOVES["close"]),
         )
         _moved(moved, "close", ticket)
+        detail = {"result": result} | ({"survey_at": survey_at.isoformat()} if survey_at else {})
+        await one.run("tickets.remember", number=number, at=now, who=who, what="closed", detail=detail)
+    return await show(store, number)
+
+
+async def reopen(store: Store, number: int, who: str, now: datetime, why: str) -> Ticket:
+    """The job was not done after all: registered again, or a draft if nobody had said what is wrong.
+
+    Its clocks run on from where they stood: the law counts from the registration and the damage, and an end that was
+    none has bought no time. What was met stays met. Raises Refused when it is not closed.
+    """
+    ticket = await show(store, number)
+    why = _text("why", why, "say what was not done")
+    async with store.transaction() as one:
+        moved = await one.one("tickets.reopen", number=number, legal=list(MOVES["reopen"]))
+        _moved(moved, "reopen", ticket)
         await one.run(
-            "tickets.remember",
-            number=number,
-            at=now,
-            who=who,
-            what="closed",
-            detail={"result": result.strip()},
+            "tickets.remember", number=number, at=now, who=who, what="reopened", detail={"why": why}
         )
     return await show(store, number)
 
@@ -184,11 +209,16 @@ async def _house(store: Store, house_id: int | None, ticket: Ticket) -> Row | No
     return house
 
 
+def _text(name: str, text: str, wanted: str) -> str:
+    if not text.strip():
+        raise Refused(f"{name}: {wanted}")
+    if len(text) > LONGEST_TEXT:
+        raise Refused(f"{name}: {len(text)} characters, at most {LONGEST_TEXT}")
+    return text.strip()
+
+
 def _check(content: str, category: str, limits: Limits, more: Mapping[str, Any]) -> None:
-    if not content.strip():
-        raise Refused("content: say what the resident told")
-    if len(content) > LONGEST_TEXT:
-        raise Refused(f"content: {len(content)} characters, at most {LONGEST_TEXT}")
+    _text("content", content, "say what the resident told")
     if category not in limits.categories:
         near = did_you_mean(category, limits.categories)
         raise Refused(f"category = {category!r}: no such category{near}; {', '.join(limits.categories)}")

@@ -56,7 +56,8 @@ ORDER BY tickets.number DESC LIMIT :most;
 SELECT * FROM ticket_clocks WHERE ticket = :number ORDER BY due_at, name;
 
 -- name: history
-SELECT * FROM ticket_history WHERE ticket = :number ORDER BY at;
+-- What was written at the same moment, in the order of writing.
+SELECT * FROM ticket_history WHERE ticket = :number ORDER BY at, ctid;
 
 -- name: complete^
 -- Registered: what is wrong, where, of which kind. Refused (no row) from any other status.
@@ -68,7 +69,17 @@ WHERE number = :number AND status::text = ANY(:legal::text[])
 RETURNING *;
 
 -- name: close^
-UPDATE tickets SET status = 'closed', closed_at = :closed_at::timestamptz, result = :result
+-- The hour agreed for the robot's question goes with this closing, and with no later one.
+UPDATE tickets SET
+    status = 'closed', closed_at = :closed_at::timestamptz, result = :result, survey_at = :survey_at::timestamptz
+WHERE number = :number AND status::text = ANY(:legal::text[])
+RETURNING *;
+
+-- name: reopen^
+-- As it was before it was closed; what was done, and what it was rated, stays to be seen until it is closed anew.
+UPDATE tickets SET
+    status = CASE WHEN content IS NULL THEN 'draft' ELSE 'registered' END::ticket_status,
+    closed_at = NULL, survey_at = NULL, reopened = reopened + 1
 WHERE number = :number AND status::text = ANY(:legal::text[])
 RETURNING *;
 

@@ -21,6 +21,8 @@ from ivr.call import Direction, Fact, Kind
 
 INBOUND = "from-trunk"
 """The trunk's context: residents' calls arrive in it, and the leg that rings a resident begins in it."""
+SURVEY = "-survey-"
+"""A part of the id of the robot's calls: they begin with the leg that rings the resident."""
 
 # The file's names of the fields (cel_custom.conf) by the manager's.
 _MANAGER = {
@@ -117,8 +119,10 @@ class _Followed:
     """Its name."""
     going_on: set[str] = field(default_factory=set)
     """The channels that must end before the call has ended."""
-    is_callback: bool = False
+    direction: Direction = Direction.INBOUND
     went: Mapping[str, Any] = field(default_factory=dict)
+    whose: Mapping[str, Any] = field(default_factory=dict)
+    """Whom the robot has on the line, told when she goes to a dispatcher."""
     bridge: str | None = None
     answered: bool = False
     with_whom: str | None = None
@@ -147,7 +151,7 @@ class CallLog:
             if row.event == "CHAN_END":
                 yield from self._ended(row, call_id, call)
         elif row.event == "CHAN_START" and row.fields.get("context") == INBOUND and row.is_first:
-            yield from self._arrived(row)
+            yield from self._rung_by_robot(row) if SURVEY in row.uniqueid else self._arrived(row)
         elif row.event == "USER_DEFINED" and row.fields.get("usereventname") == "Callback" and row.is_first:
             yield from self._placed(row)
         else:
@@ -171,9 +175,15 @@ class CallLog:
         detail = {"caller": row.fields.get("num", ""), "dialled": row.fields.get("exten", "")}
         yield self._fact(row.uniqueid, row, Kind.ARRIVED, **detail)
 
+    def _rung_by_robot(self, row: Row) -> Iterator[Fact]:
+        """Whom, and about what, says the row that was written before the phone rang."""
+        self._follow(row, _Followed(row.linkedid, row.uniqueid, row.channel, direction=Direction.SURVEY))
+        yield self._fact(row.uniqueid, row, Kind.ARRIVED, direction=Direction.SURVEY)
+        yield self._fact(row.uniqueid, row, Kind.RANG, "resident")
+
     def _placed(self, row: Row) -> Iterator[Fact]:
         """We call back: PROMISE|PHONE|LINE|CATEGORY|PRIORITY, as `ivr.asterisk.desk` has written it."""
-        self._follow(row, _Followed(row.linkedid, None, is_callback=True))
+        self._follow(row, _Followed(row.linkedid, None, direction=Direction.CALLBACK))
         promise, caller, dialled, category, priority = (
             str(row.extra.get("extra", "")).split("|") + [""] * 5
         )[:5]
@@ -197,6 +207,9 @@ class CallLog:
                 yield self._fact(call_id, row, Kind.MESSAGE)
             case "USER_DEFINED" if row.fields.get("usereventname") == "StaticRoute":
                 yield self._fact(call_id, row, Kind.STATIC_ROUTE)
+            case "USER_DEFINED" if row.fields.get("usereventname") == "HandedOver":
+                phone, _, line = str(row.extra.get("extra", "")).partition("|")
+                call.whose = {"caller": phone, "dialled": line}
             case "USER_DEFINED" if row.fields.get("usereventname") == "Went":
                 call.went = _went(row)
             case "BRIDGE_ENTER":
@@ -207,7 +220,7 @@ class CallLog:
                 call.bridge = None
             case "BLINDTRANSFER" | "ATTENDEDTRANSFER":
                 yield from self._transferred(row)
-            case "HANGUP" if call.answered or not call.is_callback:
+            case "HANGUP" if call.answered or call.direction is not Direction.CALLBACK:
                 cause = row.extra.get("hangupcause")
                 yield self._fact(call_id, row, Kind.HUNG_UP, _by(row, call), cause=cause)
             case _:
@@ -220,7 +233,7 @@ class CallLog:
         match row.event:
             case "APP_START" if row.fields.get("appname") == "Queue":
                 queue = row.fields.get("appdata", "").partition(",")[0]
-                yield self._fact(call_id, row, Kind.QUEUED, queue=queue, **call.went)
+                yield self._fact(call_id, row, Kind.QUEUED, queue=queue, **call.went, **call.whose)
             case "USER_DEFINED" if row.fields.get("usereventname") == "LeftQueue":
                 yield self._fact(call_id, row, Kind.LEFT_QUEUE, status=row.extra.get("extra", ""))
 
@@ -252,7 +265,7 @@ class CallLog:
     def _rang(self, row: Row, call_id: str, call: _Followed) -> Iterator[Fact]:
         if row.fields.get("context") != INBOUND:
             yield self._fact(call_id, row, Kind.RANG, extension(row.channel))
-        elif call.is_callback:
+        elif call.direction is Direction.CALLBACK:
             call.resident, call.channel = row.uniqueid, row.channel
             self._owns(call_id, call, row.uniqueid)
             yield self._fact(call_id, row, Kind.RANG, "resident")

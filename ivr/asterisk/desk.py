@@ -39,7 +39,7 @@ class AmiDesk:
         self._ring, self._stand_in, self._calls, self._now = ring, stand_in, calls, now
 
     def is_on_the_line(self, phone: str) -> bool:
-        return any(call.caller == phone and call.ended_at is None for call in self._calls.values())
+        return on_the_line(self._calls, phone)
 
     async def queue(self, name: str) -> Queue:
         if self._dial_out is None:
@@ -64,26 +64,26 @@ class AmiDesk:
         return Waiting(priority, call.arrived_at if call.direction is Direction.INBOUND else None)
 
     async def place(self, order: Order) -> None:
-        if self._dial_out is None or not _is_number(order.phone):
+        if self._dial_out is None or not is_number(order.phone):
             raise PeerError(f"{order.call}: nobody can be rung: no trunk, or a strange number")
         if not self._ami.linked:
             raise PeerError(f"{order.call}: not sent: no AMI link")
         number = {"number": order.phone, "digits": order.phone.lstrip("+")}
-        line = order.line if order.line and _is_number(order.line) else ""  # it was dialled by anybody
-        queue, category = _word(order.queue), _word(order.category or "")
+        line = order.line if order.line and is_number(order.line) else ""  # it was dialled by anybody
+        queue, category = word(order.queue), word(order.category or "")
         variables = {
             "PLACE_BY": int(order.place_by.timestamp()),
             "CALLBACK": f"{order.promise}|{order.phone}|{line}|{category}|{order.priority}",
             "__QUEUE": queue,
             "QUEUE_PRIO": order.priority,
             "QUEUE_POSITION": order.position or "",
-            "STAND_IN_FOR": _seconds(self._stand_in),
+            "STAND_IN_FOR": seconds(self._stand_in),
             # inherited by the dispatcher's channel
             "__CALL": order.call,
             "__LINE": line,
             "__PHONE": order.phone,
             "__OUT": self._dial_out.format(**number),
-            "__RING_FOR": _seconds(self._ring),
+            "__RING_FOR": seconds(self._ring),
         }
         await self._ami.ask(
             "Originate",
@@ -93,7 +93,7 @@ class AmiDesk:
             Context="callback",
             Exten="s",
             Priority="1",
-            CallerID=f'"{_plain(order.title)}" <{order.phone}>',
+            CallerID=f'"{plain(order.title)}" <{order.phone}>',
             Timeout="5000",
             Async="true",
             Variable=[f"{name}={value}" for name, value in variables.items()],
@@ -103,19 +103,24 @@ class AmiDesk:
         await self._ami.ask("Hangup", Channel=call, Cause="26")
 
 
-def _seconds(span: timedelta) -> int:
+def on_the_line(calls: Mapping[str, Call], phone: str) -> bool:
+    """Is that number in any call that goes on?"""
+    return any(call.caller == phone and call.ended_at is None for call in calls.values())
+
+
+def seconds(span: timedelta) -> int:
     return max(1, round(span.total_seconds()))
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
     return bool(text) and not set(text) - ALPHABET
 
 
-def _word(text: str) -> str:
+def word(text: str) -> str:
     """As the value of a variable can carry it: Asterisk reads what follows a comma as another variable."""
     return "".join(char for char in text if char.isalnum() or char in "-_.")
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """As a display name can carry it."""
     return "".join(char for char in text if char.isprintable() and char not in '"<>\\')[:80]

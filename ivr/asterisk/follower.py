@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from ivr.asterisk.cel import CallLog, Row, extension, read_log
+from ivr.asterisk.cel import SURVEY, CallLog, Row, extension, read_log
 from ivr.asterisk.manager import Ami, Event
 from ivr.call import Call, Direction, Fact, Kind
 from ivr.errors import LedgerAway, PeerError
@@ -25,6 +25,8 @@ MARGIN = timedelta(seconds=10)
 STOCK_RETRY = 2.0
 CLOCK_WAS_SET = timedelta(days=1)
 PLACED_LATELY = timedelta(seconds=20)
+SUBSCRIBER_ABSENT = 20
+"""The Q.850 cause for a phone that is not there."""
 OVERLAP = 2.0
 """Seconds by which the stream may tell an event later than the log has its moment."""
 
@@ -78,12 +80,21 @@ class Follower:
                 self._follow(Row.of_manager(event))
             case "Hold" | "Unhold" as what:
                 self._note(event, _HOLD[what], extension(event["Channel"]))
+            case "OriginateResponse" if event.get("Response") == "Failure":
+                self._never_rang(event.get("Uniqueid", ""))
             case "QueueCallerJoin":
                 self._note(event, Kind.QUEUE_PLACE, None, position=event.get("Position"))
 
     def _follow(self, row: Row) -> None:
         for fact in self._calls.feed(row):
             self._switchboard.take(fact)
+
+    def _never_rang(self, call: str) -> None:
+        """The robot's phone could not even be rung: no channel was made, so nothing else tells of it."""
+        if SURVEY in call and self._calls.call_of(call) is None:
+            at, detail = self._now(), {"cause": SUBSCRIBER_ABSENT}
+            self._switchboard.take(Fact(call, at, Kind.HUNG_UP, f"refused/{call}", None, detail))
+            self._switchboard.take(Fact(call, at, Kind.ENDED, f"never_rang/{call}"))
 
     def _note(self, event: Event, kind: Kind, who: str | None, **detail: str | None) -> None:
         call = self._calls.call_of(event.get("Linkedid", ""))
@@ -180,8 +191,8 @@ class Follower:
         ]
 
     def _may_still_come(self, call: Call) -> bool:
-        """A call back was placed just now, and nobody has heard of it yet."""
-        is_order = call.direction is Direction.CALLBACK and call.queued_at is None
+        """It was ordered just now, and nobody has heard of it yet."""
+        is_order = call.direction is not Direction.INBOUND and not (call.queued_at or call.picked_up_at)
         return is_order and self._now() - call.arrived_at < PLACED_LATELY
 
     async def alive(self) -> set[str]:

@@ -122,15 +122,23 @@ class Ami:
         self._manager.close()
 
     async def ask(
-        self, action: str, *, within: float = ACTION_WITHIN, **fields: str | list[str]
+        self,
+        action: str,
+        *,
+        within: float = ACTION_WITHIN,
+        to_the_end: bool = True,
+        **fields: str | list[str],
     ) -> list[Event]:
-        """Send an action; returns the response and, for a list, its events.
+        """Send an action; returns the response and, for a list, its events. Not `to_the_end`: the first response
+        only, as of an Originate whose phone is still to ring.
 
         Raises Disconnected when no answer comes, PeerError when Asterisk says no.
         """
         if not self.linked:
             raise Disconnected(f"{action}: no AMI link")
-        future = self._manager.send_action({"Action": action, **fields}, as_list=None)
+        future = self._manager.send_action(
+            {"Action": action, **fields}, as_list=None if to_the_end else False
+        )
         try:
             async with asyncio.timeout(within):
                 answer = await future

@@ -9,18 +9,18 @@ from zoneinfo import ZoneInfo
 from callback.report import Period
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def arguments(parser: argparse.ArgumentParser, without: str = "today") -> None:
     when = parser.add_mutually_exclusive_group()
-    when.add_argument("--day", type=_day, metavar="2026-11-21", help="without it: today")
-    when.add_argument("--month", type=_month, metavar="2026-11")
+    when.add_argument("--day", type=day, metavar="2026-11-21", help=f"without it: {without}")
+    when.add_argument("--month", type=month, metavar="2026-11")
 
 
 def period(options: argparse.Namespace, zone: ZoneInfo, now: datetime) -> Period:
     """What was asked for, or today."""
     if options.month:
         return Period.month(options.month.year, options.month.month, zone)
-    day = options.day or now.astimezone(zone).date()
-    return Period(day, day, zone)
+    today = options.day or now.astimezone(zone).date()
+    return Period(today, today, zone)
 
 
 def named(asked: Period) -> str:
@@ -29,14 +29,16 @@ def named(asked: Period) -> str:
     return first if first == last else f"{first}–{last}"
 
 
-def _day(text: str) -> date:
+def day(text: str) -> date:
+    """For argparse."""
     try:
         return _in_this_calendar(date.fromisoformat(text))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r}: a day is wanted, like 2026-11-21") from None
 
 
-def _month(text: str) -> date:
+def month(text: str) -> date:
+    """Its first day; for argparse."""
     try:
         return _in_this_calendar(date.fromisoformat(f"{text}-01"))
     except ValueError:

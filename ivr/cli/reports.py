@@ -88,7 +88,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 async def reports(options: argparse.Namespace, settings: Settings) -> int:
     async with ledger_of(settings) as ledger:
-        company = await _company(ledger, options.company)
+        company = await company_of(ledger, options.company)
         zone = ZoneInfo(company.time_zone if company else settings.time_zone)
         period = days.period(options, zone, now())
         made = await report.report(ledger, period, limits.read(), rules.read().talk, now(), company)
@@ -97,18 +97,19 @@ async def reports(options: argparse.Namespace, settings: Settings) -> int:
         )
     said = words.read(settings.language)
     if options.json:
-        with _file(options.json) as file:
-            json.dump(made.as_dict(timelines), file, ensure_ascii=False, indent=2, default=_text)
+        with file_of(options.json) as file:
+            json.dump(made.as_dict(timelines), file, ensure_ascii=False, indent=2, default=plain)
             file.write("\n")
     elif options.csv:
-        with _file(options.csv, "utf-8-sig") as file:
+        with file_of(options.csv, "utf-8-sig") as file:
             csv.writer(file, delimiter=";").writerows(sheet(made, said))
     else:
         print("\n".join(text(made, timelines, said)))
     return 0
 
 
-async def _company(store: Store, code: str | None) -> Company | None:
+async def company_of(store: Store, code: str | None) -> Company | None:
+    """By its code; None: all of them. Raises Refused with the near miss."""
     if code is None:
         return None
     known = {company.code: company for company in await lookup.companies(store)}
@@ -117,11 +118,13 @@ async def _company(store: Store, code: str | None) -> Company | None:
     return known[code]
 
 
-def _file(path: Path, encoding: str = "utf-8") -> AbstractContextManager[TextIO]:
+def file_of(path: Path, encoding: str = "utf-8") -> AbstractContextManager[TextIO]:
+    """To write a report to; `-` is standard output."""
     return nullcontext(sys.stdout) if path == Path("-") else private_file(path, encoding)
 
 
-def _text(value: object) -> str:
+def plain(value: object) -> str:
+    """A value JSON does not know."""
     return value.isoformat() if isinstance(value, date) else str(value)  # a datetime is a date, too
 
 
@@ -145,7 +148,7 @@ def _figures(made: Report) -> list[str]:
         ("Ответ за 20 с в очереди (цель 80 %)", made.service_level, ""),
         ("Не дождались в очереди (норма до 10 %)", made.abandoned, ""),
     ]
-    lines = [f"{'Поступило звонков':<42}{made.calls:>16}", *(_figure(*row) for row in rows)]
+    lines = [f"{'Поступило звонков':<42}{made.calls:>16}", *(figure(*row) for row in rows)]
     if made.answered_in_time.undecided or made.reached_in_time.undecided:
         lines.append(
             f"Ещё не решено: ждут ответа {made.answered_in_time.undecided}, "
@@ -155,7 +158,7 @@ def _figures(made: Report) -> list[str]:
     lines.append(
         f"{'Перезвонов сделано':<42}{made.callbacks_made:>16}, из них с разговором {made.callbacks_talked}"
     )
-    lines += ["", "Отраслевые показатели, от постановки в очередь:", *(_figure(*row) for row in trade)]
+    lines += ["", "Отраслевые показатели, от постановки в очередь:", *(figure(*row) for row in trade)]
     speed = made.speed_of_answer
     lines.append(
         f"{'Среднее ожидание ответа (цель до 30 с)':<42}{'–' if speed is None else f'{speed:.0f} с':>16}"
@@ -176,7 +179,7 @@ def _left_out(made: Report) -> list[str]:
     return lines
 
 
-def _figure(title: str, share: Share, clause: str) -> str:
+def figure(title: str, share: Share, clause: str) -> str:
     percent = "–" if share.percent is None else f"{share.percent:.1f} %".replace(".", ",")
     return f"{title:<42}{f'{share.good} из {share.of}':>16}{percent:>10}   {clause}".rstrip()
 
@@ -267,16 +270,16 @@ def sheet(made: Report, said: words.Words) -> list[list[Any]]:
         *(
             [
                 call.row["id"],
-                _iso(call.row["arrived_at"], zone),
+                iso(call.row["arrived_at"], zone),
                 shown(call.row["phone"]),
-                _harmless(call.row["company"]),
+                harmless(call.row["company"]),
                 said.of("category", call.row["category"]),
                 happened(call, said),
-                _iso(call.due_at, zone),
-                _iso(call.spoken_at, zone),
+                iso(call.due_at, zone),
+                iso(call.spoken_at, zone),
                 round(call.late_by.total_seconds()) if call.late_by else "",
                 VERDICTS[call.verdict],
-                _harmless(why(call, said)) if call.is_exception else "",
+                harmless(why(call, said)) if call.is_exception else "",
                 call.row["promise"] or "",
             ]
             for call in made.unanswered
@@ -284,10 +287,10 @@ def sheet(made: Report, said: words.Words) -> list[list[Any]]:
     ]
 
 
-def _iso(at: datetime | None, zone: ZoneInfo) -> str:
+def iso(at: datetime | None, zone: ZoneInfo) -> str:
     return at.astimezone(zone).isoformat(timespec="seconds") if at else ""
 
 
-def _harmless(words: str | None) -> str:
+def harmless(words: str | None) -> str:
     """Somebody's own words, never a formula for Excel."""
     return f"'{words}" if words and words[0] in "=+-@\t\r" else words or ""

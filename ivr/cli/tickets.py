@@ -1,4 +1,4 @@
-"""`dozvon ticket …`: list, show, complete, meet, close."""
+"""`dozvon ticket …`: list, show, complete, meet, close, reopen."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         ("complete", "say what is wrong and register it"),
         ("meet", "a clock's duty is done"),
         ("close", "the job is done"),
+        ("reopen", "it was not done after all"),
     ):
         one = moves.add_parser(move, help=what)
         one.add_argument("number", type=int)
@@ -36,6 +37,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
             one.add_argument("clock")
         if move == "close":
             one.add_argument("result", help="what was done")
+            one.add_argument(
+                "--survey-at",
+                type=_moment,
+                help="the hour agreed for the robot's question: 2026-11-21T18:00+03:00; else the next allowed one",
+            )
+        if move == "reopen":
+            one.add_argument("why", help="what was not done")
 
 
 def _moment(text: str) -> datetime:
@@ -52,7 +60,7 @@ async def tickets(options: argparse.Namespace, settings: Settings) -> int:
                 )
                 columns = {
                     "№": "number", "состояние": "status", "категория": "category", "компания": "company",
-                    "адрес": "address", "кв.": "flat", "телефон": "phone", "срок": "next_due_at",
+                    "адрес": "address", "кв.": "flat", "телефон": "phone", "срок": "next_due_at", "оценка": "rating",
                 }  # fmt: skip
                 table(rows, columns, settings)
                 return 0
@@ -67,8 +75,12 @@ async def tickets(options: argparse.Namespace, settings: Settings) -> int:
                 )
             case "meet":
                 ticket = await book.meet(ledger, options.number, options.clock, options.who, now())
+            case "reopen":
+                ticket = await book.reopen(ledger, options.number, options.who, now(), options.why)
             case _:
-                ticket = await book.close(ledger, options.number, options.who, now(), options.result)
+                ticket = await book.close(
+                    ledger, options.number, options.who, now(), options.result, options.survey_at
+                )
     _show(ticket, settings)
     return 0
 
@@ -80,10 +92,11 @@ def _show(ticket: book.Ticket, settings: Settings) -> None:
         ("Адрес", "address"), ("Квартира", "flat"), ("Телефон", "phone"), ("Содержание", "content"),
         ("Диспетчер", "dispatcher"), ("Зарегистрирована", "registered_at"), ("Звонок", "call_id"),
         ("Запись", "recording"), ("Длительность, с", "recorded_s"), ("SHA-256", "recording_sha256"),
-        ("Закрыта", "closed_at"), ("Результат", "result"),
+        ("Закрыта", "closed_at"), ("Результат", "result"), ("Опрос назначен на", "survey_at"),
+        ("Оценка жителя", "rating"), ("Оценена", "rated_at"), ("Открыта снова, раз", "reopened"),
     ):  # fmt: skip
-        if row[name] is not None:
-            print(f"{title + ':':<18} {cell(row[name], settings, name)}")
+        if row[name] is not None and (name != "reopened" or row[name]):
+            print(f"{title + ':':<20} {cell(row[name], settings, name)}")
     print("Сроки:")
     for clock in ticket.clocks:
         met = f"выполнено {cell(clock['met_at'], settings)}" if clock["met_at"] else "идёт"

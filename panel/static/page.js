@@ -11,6 +11,8 @@ let board = null; // the last answer of /api/now
 let ahead = 0; // by how many milliseconds the server's clock is ahead of this one
 let listening = null;
 let asked = false;
+let again = false; // something has changed while we asked
+let me = null;
 
 const $ = (selector, root = document) => root.querySelector(selector);
 
@@ -39,7 +41,7 @@ async function ask(path, body) {
   const answer = await fetch(path, request);
   if (answer.status === 401) throw new Unknown();
   const content = await answer.json();
-  if (!answer.ok) throw new Error(words.refusal[content.code] ?? content.error);
+  if (!answer.ok) throw new Error(words.refusal[content.code] ?? words.survey_refusal[content.code] ?? content.error);
   return content;
 }
 
@@ -51,7 +53,7 @@ function basic(extension, password) {
 // who is here
 
 async function enter() {
-  const me = await ask("/api/me");
+  me = await ask("/api/me");
   sessionStorage.setItem("login", login);
   $("#me").textContent = me.role === "admin" ? word("admin") : `${me.name} ${me.title}`;
   show(true);
@@ -61,9 +63,10 @@ async function enter() {
 
 function leave() {
   sessionStorage.removeItem("login");
-  login = board = null;
+  login = board = me = null;
   listening?.abort();
   $("#rows").replaceChildren();
+  forget_surveys();
   for (const dialog of document.querySelectorAll("dialog")) dialog.close();
   show(false);
 }
@@ -93,14 +96,15 @@ $("#leave").addEventListener("click", leave);
 // what is owed now
 
 async function look() {
-  if (!login || asked) return;
+  if (!login) return;
+  if (asked) {
+    again = true;
+    return;
+  }
   asked = true;
   try {
-    if ($("#day").hidden) {
-      board = await ask("/api/now");
-      ahead = Date.parse(board.now) - Date.now();
-      draw(board.promises, board.counts);
-    }
+    await Promise.all([look_at_promises(), look_at_surveys()]);
+    entitle();
     $("#away").hidden = true;
   } catch (problem) {
     if (problem instanceof Unknown) leave();
@@ -111,6 +115,23 @@ async function look() {
   } finally {
     asked = false;
   }
+  if (again) {
+    again = false;
+    look();
+  }
+}
+
+async function look_at_promises() {
+  if (!$("#day").hidden) return;
+  board = await ask("/api/now");
+  ahead = Date.parse(board.now) - Date.now();
+  draw(board.promises, board.counts);
+}
+
+function entitle() {
+  const { open, broken } = board?.counts ?? { open: 0, broken: 0 };
+  const owed = broken ? `(${broken}!) ` : open ? `(${open}) ` : "";
+  document.title = `${surveys?.handed_over.length ? "☎ " : ""}${owed}Дозвон`;
 }
 
 function draw(promises, counts) {
@@ -118,12 +139,14 @@ function draw(promises, counts) {
   const total = counts.open + counts.broken;
   $("#empty").hidden = promises.length === total && total > 0;
   $("#empty").textContent = total ? word("more", { n: total }) : word("nobody");
-  $("#counts").replaceChildren(
-    ...["broken", "open", "kept_today", "broken_today"].map((name) =>
-      element("div", name.startsWith("broken") && counts[name] ? "bad" : "",
-        element("dt", "", word(name)), element("dd", "", String(counts[name])))));
-  document.title = counts.broken ? `(${counts.broken}!) Дозвон` : total ? `(${total}) Дозвон` : "Дозвон";
+  count("#counts", counts, ["broken", "open", "kept_today", "broken_today"], ["broken", "broken_today"]);
   tick();
+}
+
+function count(place, counts, names, bad) {
+  $(place).replaceChildren(...names.map((name) =>
+    element("div", bad.includes(name) && counts[name] ? "bad" : "",
+      element("dt", "", word(name)), element("dd", "", String(counts[name] ?? "–")))));
 }
 
 function row(promise) {
@@ -310,13 +333,21 @@ async function detail(id) {
     [word("why"), named("why", promise.why)],
     [word("clause"), promise.clause],
   ];
-  $(".facts", dialog).replaceChildren(...facts.filter(([, value]) => value).flatMap(
-    ([name, value]) => [element("dt", "", name), element("dd", "", value)]));
+  $(".facts", dialog).replaceChildren(...listed(facts));
   $(".timeline", dialog).replaceChildren(...timeline(promise));
   const reopen = $(".reopen", dialog);
   reopen.hidden = !promise.closed_at;
   reopen.onclick = () => ask_for("reopen", promise);
   dialog.showModal();
+}
+
+function listed(facts) {
+  return facts.filter(([, value]) => value).flatMap(([name, value]) => [element("dt", "", name), element("dd", "", value)]);
+}
+
+function happened(at, what, ...parts) {
+  return element("li", "", element("time", "", clock(at, true)), element("span", "", what),
+    element("span", "small", parts.filter(Boolean).join(" · ")));
 }
 
 function timeline(promise) {
@@ -339,8 +370,7 @@ function timeline(promise) {
       more.next && word("then", { at: clock(more.next) }),
       more.clause,
     ];
-    return element("li", "", element("time", "", clock(entry.at, true)), element("span", "", named("history", entry.what)),
-      element("span", "small", parts.filter(Boolean).join(" · ")));
+    return happened(entry.at, named("history", entry.what), ...parts);
   });
 }
 
@@ -404,4 +434,4 @@ async function start() {
     problem instanceof Unknown ? leave() : (show(true), listen(), look());
   }
 }
-start();
+document.addEventListener("DOMContentLoaded", start); // all our scripts are there by then

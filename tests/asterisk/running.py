@@ -66,6 +66,30 @@ stand_in = "30s"
 give_up = "1d"
 """
 """How promises are chased here: as always, only sooner."""
+SURVEY = """
+consent = true
+skip = ["consultation"]
+drafts = true
+weekdays = "00:00-24:00"
+weekends = "00:00-24:00"
+holidays = []
+agreed = "30m"
+a_day = 10
+a_week = 30
+ladder = ["1s", "2s"]
+once_more = []
+later = "3h"
+pause = "10s"
+give_up = "5d"
+ring = "5s"
+at_once = 8
+channels = 30
+reserve = 2
+waiting = 0
+owed = 0
+emergencies = ["danger", "emergency"]
+"""
+"""Whom the robot rings here: whoever has consented, at any hour, and sooner again."""
 PATIENCE = 10.0
 LOOK_EVERY = 0.03
 EXTENSIONS = range(110, 170)
@@ -82,6 +106,7 @@ class Running:
         offer_after: float = 60.0,
         *,
         calls_back: bool = False,
+        model: Path | None = None,
     ) -> None:
         self.home = home
         self.dialplan = home / "dialplan"
@@ -89,12 +114,15 @@ class Running:
         self.set_menu("wait = 5", "wait = 1")
         self.set_hours(is_open=True)
         _record(home / "recorded")
-        postgres, ami, link, agi, sip, panel = _free_ports(6)
+        postgres, ami, link, agi, audio, sip, panel = _free_ports(7)
         (self._phones,) = _free_ports(1)
         (home / "chase.toml").write_text(CHASE, "utf-8")
+        (home / "survey.toml").write_text(SURVEY, "utf-8")
         settings = Settings(
             home=home,
             chase=home / "chase.toml",
+            surveys=home / "survey.toml",
+            model=model,
             dial_out=f"PJSIP/resident/sip:{{number}}@127.0.0.1:{self._phones}" if calls_back else "none",
             native=native.root,
             dialplan=self.dialplan,
@@ -102,6 +130,7 @@ class Running:
             postgres_port=postgres,
             ami_port=ami,
             agi_port=agi,
+            audio_port=audio,
             sip_port=sip,
             panel_port=panel,
             rtp_from=15_800,
@@ -270,6 +299,65 @@ class Running:
             raise AssertionError(
                 f"not within {within:g} s: {wanted}; {await self.promises(number)}"
             ) from None
+
+    async def job_done(
+        self, number: str, *, category: str = "lift", consented: bool = True, flat: str = "47"
+    ) -> int:
+        """A ticket of a resident who lives in the north is closed just now; its number."""
+        async with self.ledger.acquire() as ledger, ledger.transaction():
+            company = await ledger.fetchval("SELECT company_id FROM lines WHERE number = $1", NORTH)
+            house = await ledger.fetchrow("SELECT * FROM houses WHERE company_id = $1 LIMIT 1", company)
+            home = await ledger.fetchval(
+                "INSERT INTO flats (company_id, house_id, number) VALUES ($1, $2, $3) "
+                "ON CONFLICT (house_id, number) DO UPDATE SET number = $3 RETURNING id",
+                company, house["id"], flat,
+            )  # fmt: skip
+            person = await ledger.fetchval(
+                "INSERT INTO residents (company_id, flat_id, name) VALUES ($1, $2, $3) RETURNING id",
+                company, home, f"Житель {number}",
+            )  # fmt: skip
+            await ledger.execute("INSERT INTO resident_phones VALUES ($1, $2, $3)", number, company, person)
+            if consented:
+                await ledger.execute(
+                    "INSERT INTO consents (company_id, resident_id, kind, given, since, source) "
+                    "VALUES ($1, $2, 'robocall', true, '2026-01-01', 'заявление')",
+                    company, person,
+                )  # fmt: skip
+            ticket: int = await ledger.fetchval(
+                "INSERT INTO tickets (company_id, house_id, flat, resident_id, phone, category, content, status, "
+                "registered_at) VALUES ($1, $2, $3, $4, $5, $6, 'не работает', 'registered', now()) RETURNING number",
+                company, house["id"], flat, person, number, category,
+            )  # fmt: skip
+            await self._close(ledger, ticket)
+        return ticket
+
+    async def _close(self, ledger: Any, ticket: int) -> None:
+        await ledger.execute(
+            "UPDATE tickets SET status = 'closed', closed_at = $2, result = 'сделано' WHERE number = $1",
+            ticket, now(),
+        )  # fmt: skip
+
+    async def ticket(self, number: int) -> Row:
+        row = await self.ledger.fetchrow("SELECT *, status::text AS status FROM tickets WHERE number = $1", number)
+        return dict(row)
+
+    async def survey(self, number: str, *, within: float = PATIENCE, **wanted: object) -> Row:
+        """The latest survey of that number, once its row is as wanted."""
+        seen: Row = {}
+
+        async def look() -> Row | None:
+            nonlocal seen
+            row = await self.ledger.fetchrow(
+                "SELECT *, status::text AS status, result::text AS result FROM surveys WHERE phone = $1 "
+                "ORDER BY id DESC LIMIT 1", number,
+            )  # fmt: skip
+            seen = dict(row) if row else {}
+            return seen if seen and all(seen[name] == value for name, value in wanted.items()) else None
+
+        try:
+            return await self.until(look, "", within)
+        except AssertionError:
+            raise AssertionError(f"not within {within:g} s: {wanted}; the survey is {seen}") from None
 
     async def recording(self, call: str, within: float = PATIENCE) -> Row:
         """The call's recording, once it is attached."""

@@ -198,7 +198,7 @@ def _settled(wav: Path) -> Path:
 
 
 async def hear(ledger: Ledger, machine: Path, kept: Path, take_in: Any = audio.take_in_message) -> int:
-    return await keeper.look_for_messages(ledger, take_in, machine, kept, SETTLED)
+    return await keeper.look_for_spoken(keeper.MESSAGES, ledger, take_in, machine, kept, SETTLED)
 
 
 async def message(ledger: Ledger, call: str) -> dict[str, Any] | None:

@@ -77,13 +77,30 @@ CALLS_BACK = {
     Outcome.QUEUE_TIMED_OUT: (*PLACED, fact(Kind.LEFT_QUEUE, 59, status="TIMEOUT"), ENDED),
     Outcome.CUT_OFF: (*TAKEN, fact(Kind.ENDED, 60, lost=True)),
 }
-EVERY = [(Direction.INBOUND, story) for story in STORIES.values()] + [
-    (Direction.CALLBACK, story) for story in CALLS_BACK.values()
+RUNG = (fact(Kind.ARRIVED), fact(Kind.RANG, 0, "resident"))
+ASKED = (*RUNG, fact(Kind.PICKED_UP, 6))
+ASKS_FOR_A_PERSON = (*ASKED, fact(Kind.WENT, 20, place="queue", category="heating", priority=50))
+HANDED_OVER = (*ASKS_FOR_A_PERSON, fact(Kind.QUEUED, 21, queue="dispatch"))
+SURVEYS = {
+    Outcome.SURVEYED: (*ASKED, BY_RESIDENT, ENDED),
+    Outcome.BUSY: (*RUNG, fact(Kind.HUNG_UP, 2, "resident", cause=17), ENDED),
+    Outcome.NO_ANSWER: (*RUNG, fact(Kind.HUNG_UP, 30, None, cause=19), ENDED),
+    Outcome.UNREACHABLE: (*RUNG, fact(Kind.HUNG_UP, 1, None, cause=20), ENDED),
+    Outcome.TAKEN_BACK: (*RUNG, fact(Kind.HUNG_UP, 4, None, cause=26), ENDED),
+    Outcome.CUT_OFF: (*ASKED, fact(Kind.ENDED, 60, lost=True)),
+    Outcome.TALKED: (*HANDED_OVER, fact(Kind.ANSWERED, 25, "101"), BY_RESIDENT, ENDED),
+    Outcome.ABANDONED_IN_QUEUE: (*HANDED_OVER, BY_RESIDENT, ENDED),
+    Outcome.QUEUE_TIMED_OUT: (*HANDED_OVER, fact(Kind.LEFT_QUEUE, 59, status="TIMEOUT"), ENDED),
+}
+EVERY = [
+    (direction, story)
+    for direction, stories in zip(Direction, (STORIES, CALLS_BACK, SURVEYS), strict=True)
+    for story in stories.values()
 ]
 
 
 def test_every_outcome_has_its_story() -> None:
-    assert {*STORIES, *CALLS_BACK} == set(Outcome)
+    assert {*STORIES, *CALLS_BACK, *SURVEYS} == set(Outcome)
 
 
 @pytest.mark.parametrize("outcome", STORIES)
@@ -98,6 +115,19 @@ def test_a_call_back_ends_as_its_story_says(outcome: Outcome) -> None:
     call = after(*CALLS_BACK[outcome], direction=Direction.CALLBACK)
     assert call.outcome is outcome
     assert (call.stage, call.ended_at) == (Stage.ENDED, NOON + timedelta(seconds=60))
+
+
+@pytest.mark.parametrize("outcome", SURVEYS)
+def test_a_robots_call_ends_as_its_story_says(outcome: Outcome) -> None:
+    call = after(*SURVEYS[outcome], direction=Direction.SURVEY)
+    assert call.outcome is outcome
+    assert (call.stage, call.ended_at) == (Stage.ENDED, NOON + timedelta(seconds=60))
+
+
+def test_who_asks_the_robot_for_a_person_has_asked_from_then_on() -> None:
+    call = after(*HANDED_OVER, direction=Direction.SURVEY)
+    assert call.asked_at == NOON + timedelta(seconds=20)
+    assert after(*ASKED, direction=Direction.SURVEY).asked_at is None
 
 
 @pytest.mark.parametrize(("direction", "story"), EVERY)

@@ -464,3 +464,39 @@ def test_wherever_the_year_s_log_is_taken_up_nothing_is_missed(
         found = [float(next(rows).stamp)] if first < 95_000 else [float(row.stamp) for row in rows]
         assert found[0] == pytest.approx(moments[first], abs=1e-5), first
         assert first < 95_000 or len(found) == len(moments) - first
+
+
+# -- the robot's calls
+
+
+def test_the_robots_call_begins_with_the_leg_that_rings_the_resident() -> None:
+    assert told(stories.ASKED) == [
+        (Kind.ARRIVED, None),
+        (Kind.RANG, "resident"),
+        (Kind.PICKED_UP, None),
+        (Kind.HUNG_UP, "resident"),
+        (Kind.ENDED, None),
+    ]
+    assert the(Kind.ARRIVED, stories.ASKED).detail == {"direction": Direction.SURVEY}
+
+
+@pytest.mark.parametrize(
+    ("story", "outcome"),
+    [
+        (stories.ASKED, Outcome.SURVEYED),
+        (stories.ASK_BUSY, Outcome.BUSY),
+        (stories.ASK_NO_ANSWER, Outcome.NO_ANSWER),
+        (stories.HANDED_OVER_TALKS, Outcome.TALKED),
+        (stories.HANDED_OVER_IN_VAIN, Outcome.ABANDONED_IN_QUEUE),
+    ],
+)
+def test_a_robots_call_ends_as_the_log_says(story: str, outcome: Outcome) -> None:
+    call = folded(story)
+    assert (call.id, call.direction, call.outcome) == (stories.SURVEY, Direction.SURVEY, outcome)
+
+
+def test_who_is_handed_over_waits_in_the_queue_as_herself() -> None:
+    call = folded(stories.HANDED_OVER_TALKS)
+    assert (call.caller, call.dialled) == (CALLER, DIALLED)
+    assert (call.queue, call.category, call.priority) == ("dispatch", "heating", 50)
+    assert (call.answered_by, call.asked_at) == ("101", NOON + timedelta(seconds=20.01))

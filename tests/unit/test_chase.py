@@ -16,8 +16,8 @@ import pytest
 from callback import rules
 from callback.chase import LAPSED, LEASE, LOOKED_BACK, PLACED_WITHIN, Chaser
 from callback.turns import Queue, Waiting
-from ivr import app
-from ivr.app import Chasing
+from ivr import app, chasing as wiring, ticks
+from ivr.chasing import STOCK_WITHIN, Chasing
 from ivr.errors import Disconnected, LedgerAway, PeerError
 from ivr.store import Row
 from tests.fakes import NOON, FakeDesk, FakeStore, look
@@ -338,8 +338,8 @@ def ledger() -> SimpleNamespace:
 async def chasing(
     notes: Notes, follower: FakeFollower, ledger: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Chasing]:
-    monkeypatch.setattr(app, "AT_MOST_EVERY", 0.001)
-    made = Chasing(notes, follower, ledger)  # type: ignore[arg-type]
+    monkeypatch.setattr(ticks, "AT_MOST_EVERY", 0.001)
+    made = Chasing(notes, follower, ledger, app.now)  # type: ignore[arg-type]
     running = asyncio.create_task(made.run())
     yield made
     running.cancel()
@@ -411,7 +411,7 @@ async def test_after_an_outage_what_waits_on_disk_has_its_time_again(
         raise LedgerAway("Postgres does not answer")
 
     ledger.is_behind = True
-    chasing._knew_all -= 2 * app.STOCK_WITHIN
+    chasing._knew_all -= 2 * STOCK_WITHIN
     with monkeypatch.context() as outage, pytest.raises(LedgerAway):
         outage.setattr(notes, "mind_clock", away)
         await chasing._watch()
@@ -423,7 +423,7 @@ async def test_the_laws_minutes_go_on_when_asterisk_stays_away(
     chasing: Chasing, notes: Notes, follower: FakeFollower, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     follower.took_stock.clear()
-    monkeypatch.setattr(app, "STOCK_WITHIN", -1.0)
+    monkeypatch.setattr(wiring, "STOCK_WITHIN", -1.0)
     await chasing._watch()
     await chasing._chase()
     assert notes.did.get_nowait() == "watch"

@@ -21,6 +21,7 @@ from ivr.call import Call, Direction, Fact, Kind
 from ivr.errors import Disconnected, LedgerAway, MissingPart, PeerError
 from ivr.settings import HERE, Settings
 from ivr.speech.sound import Sound
+from ivr.ticks import tick
 from tests.fakes import NOON, FakeDesk, FakeStore
 from tests.stories import CALL, CALLER, DIALLED
 
@@ -337,7 +338,7 @@ async def test_a_tick_that_fails_is_said_and_comes_again(
     async def fails() -> None:
         raise failure
 
-    await app._tick(fails)
+    await tick(fails)
     assert "a tick failed and comes again" in caplog.text
 
 

@@ -28,6 +28,7 @@ FLOORS = {
     "ivr.model": 3,
     "ivr.prepare": 3,
     "ivr.surveying": 3,
+    "ivr.ticks": 3,
     "ivr.voices": 3,
     # 2 edges: each the only door of its library
     "ivr.asterisk": 2,

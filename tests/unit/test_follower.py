@@ -16,7 +16,7 @@ import pytest
 from directory.phones import to_e164
 from ivr.asterisk import follower as follower_
 from ivr.asterisk.follower import Follower
-from ivr.call import Call, Kind, Outcome
+from ivr.call import Call, Direction, Kind, Outcome
 from ivr.settings import Settings
 from ivr.switchboard import Numbers, Switchboard
 from tests import stories
@@ -120,6 +120,32 @@ async def test_the_place_in_the_queue_is_noted(house: House) -> None:
         await house.asterisk.sends({"Event": "QueueCallerJoin", "Linkedid": CALL, "Position": "3"})
         await house.until(lambda: (Kind.QUEUE_PLACE, None) in house.noted(), "the place in the queue")
     assert house.store.of("calls.note")[-1]["detail"] == {"position": "3"}
+
+
+async def test_a_robots_call_that_could_not_even_be_rung_has_ended(house: House) -> None:
+    async with house.follower.ami:
+        await house.takes_stock()
+        house.board.open(stories.SURVEY, NOON, CALLER, DIALLED, Direction.SURVEY)
+        call = house.board.calls[stories.SURVEY]
+        await house.asterisk.sends(
+            {"Event": "OriginateResponse", "Response": "Failure", "Uniqueid": stories.SURVEY, "Reason": "0"}
+        )
+        await house.until(lambda: call.ended_at is not None, "the end of what never was")
+    assert call.outcome is Outcome.UNREACHABLE
+
+
+async def test_one_that_was_busy_ends_as_its_channel_tells(house: House) -> None:
+    async with house.follower.ami:
+        await house.takes_stock()
+        *story, hangup, end = lines(stories.ASK_BUSY)
+        await house.asterisk.sends(*map(as_heard, story))
+        await house.asterisk.sends(
+            {"Event": "OriginateResponse", "Response": "Failure", "Uniqueid": stories.SURVEY, "Reason": "5"}
+        )
+        await house.asterisk.sends(*map(as_heard, (hangup, end)))
+        await house.until(lambda: stories.SURVEY in house.board.calls, "the call")
+        await house.until(lambda: bool(house.board.calls[stories.SURVEY].ended_at), "the call's end")
+    assert house.board.calls[stories.SURVEY].outcome is Outcome.BUSY
 
 
 async def test_a_hold_between_dispatchers_is_nobody_s(house: House) -> None:

@@ -81,3 +81,20 @@ def test_a_call_that_went_nowhere_yet_has_no_priority() -> None:
 def test_a_hidden_number_makes_a_promise_that_says_why_it_cannot_be_kept() -> None:
     promise = missed(ended(Outcome.ABANDONED_IN_QUEUE, caller=None), LIMITS)
     assert promise and (promise.phone, promise.why) == (None, HIDDEN)
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_whom_the_robot_has_rung_is_owed_nothing(outcome: Outcome) -> None:
+    call = ended(outcome)
+    call.direction = Direction.SURVEY
+    assert missed(call, LIMITS) is None
+
+
+def test_unless_she_asked_the_robot_for_a_dispatcher_and_got_none() -> None:
+    call = ended(Outcome.ABANDONED_IN_QUEUE)
+    call.direction, call.asked_at = Direction.SURVEY, NOON + timedelta(minutes=3)
+    promise = missed(call, LIMITS)
+    assert promise is not None
+    assert (promise.missed_at, promise.due_at) == (NOON + timedelta(minutes=3), NOON + timedelta(minutes=13))
+    call.outcome = Outcome.TALKED
+    assert missed(call, LIMITS) is None

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from recordings.keeper import LOST_AFTER, look, look_for_messages
+from recordings.keeper import LOST_AFTER, MESSAGES, look, look_for_spoken
 from tests.fakes import NOON, FakeStore
 
 CALL = "dozvon-1.0"
@@ -125,7 +125,7 @@ class Machine(Desk):
         return self.record(settled, call).rename(self.spool / f"{call}.wav")
 
     async def look(self, at: datetime) -> int:
-        return await look_for_messages(self.store, self.take_in, self.spool, self.kept, at)
+        return await look_for_spoken(MESSAGES, self.store, self.take_in, self.spool, self.kept, at)
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ async def test_a_torn_message_is_said_and_set_aside_once(
     for _ in range(2):
         assert await machine.look(NOON + timedelta(seconds=2)) == 0
     assert left.with_name(f"{CALL}.wav.torn").exists() and not left.exists()
-    assert caplog.messages == ["a message cannot be read; it is set aside"]
+    assert caplog.messages == ["what was spoken cannot be read; it is set aside"]
     assert not machine.did("recordings.attach_message")
 
 

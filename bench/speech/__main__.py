@@ -1,0 +1,215 @@
+"""`make bench-speech`: how well the robot hears, how fast, and how many calls at once. See docs/speech.md.
+
+Speaks a test set in voices the model has not learned from, spoils it as telephones do, and puts every clip through
+the very path of a call: listener, ears, understanding.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import random
+import re
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from bench.speech import bargein, capacity, clips, judge, report
+from bench.speech.capacity import Kind, Step
+from bench.speech.clips import NONE, Clip, Phrase, Spoken, Studio
+from bench.speech.paced import Load
+from bench.speech.report import Measured
+from bench.speech.spoil import CLEAN
+from ivr import logs
+from ivr.errors import DozvonError, MissingPart
+from ivr.settings import Settings
+from ivr.speech.ears import find_model
+
+PARTS = ("table", "latency", "bargein", "capacity")
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "speech.md"
+PROMPT_VOICE = "anna"
+"""The hotline's own."""
+PROMPT = (
+    "Здравствуйте! Это управляющая компания. Недавно у вас выполнена заявка по сантехнике. "
+    "Оцените, пожалуйста, работу от одного до пяти: скажите число или нажмите клавишу."
+)
+CLOCK_CALLS = 4
+ANSWERS = 160
+"""Different clips in the measurements on the clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How thoroughly."""
+
+    quick: bool
+    clock: float
+    """Seconds of measuring the delay by the clock."""
+    step: float
+    """… and of a number of calls at once."""
+    noise: float
+    """Minutes of each kind of noise."""
+    interruptions: int
+
+
+QUICK = Plan(quick=True, clock=20.0, step=5.0, noise=0.5, interruptions=30)
+FULL = Plan(quick=False, clock=90.0, step=12.0, noise=2.0, interruptions=150)
+
+
+class BenchSpeech:
+    """One go."""
+
+    def __init__(self, settings: Settings, model: Path, voices: str, plan: Plan) -> None:
+        self._home = settings.home / "bench-speech"
+        self._home.mkdir(parents=True, exist_ok=True)
+        self._plan = plan
+        native = clips.native_tree(settings.native or settings.home / "native" / "root")
+        known = clips.voices_for(model.name)
+        used = known.training if voices == "training" else known.held_out
+        self._phrases = clips.read_phrases()
+        if voices == "held-out":
+            self._phrases += clips.recorded(native.sounds)
+        self._clips = list(clips.plan(self._phrases, used, quick=plan.quick))
+        self._behind = clips.behind(self._phrases, used)
+        self._prompt = Spoken(Phrase(PROMPT, "prompt", NONE), PROMPT_VOICE)
+        self._studio = Studio(native, self._home / "spoken")
+        self._bench = judge.Bench(
+            model, settings.language, native.root, self._home / "spoken", self._home / "babble.npy"
+        )
+        self.measured = Measured(model.name, known, used, f"{datetime.now():%d.%m.%Y}", machine())  # noqa: DTZ005
+
+    def prepare(self) -> None:
+        """Everything spoken; and the model and the words open at all."""
+        ears, pack = judge.opened(self._bench)
+        texts = {one.text: tuple(re.findall(r"[а-яё]+", one.text.lower())) for one in self._phrases}
+        self.measured.known = frozenset(text for text, words in texts.items() if not ears.missing(words))
+        say(
+            f"model {ears.name}; it does not know: {', '.join(ears.missing(pack.words())) or 'no word of ours'}"
+        )
+        ears.close()
+        asyncio.run(
+            self._studio.speak_all([*(clip.spoken for clip in self._clips), *self._behind, self._prompt])
+        )
+        np.save(self._bench.babble, self._studio.babble(self._behind))
+
+    def table(self) -> None:
+        say(f"{len(self._clips)} clips of {len(self._phrases)} phrases, {', '.join(self.measured.used)}")
+        began = time.perf_counter()
+        with clips.progress(len(self._clips), "judging") as bar:
+            self.measured.judged = judge.hear_all(self._bench, self._clips, bar)
+        self.measured.unpaced = time.perf_counter() - began
+
+    def latency(self) -> None:
+        say(f"{CLOCK_CALLS} calls by the clock, {self._plan.clock:.0f} s")
+        self.measured.clock = capacity.measure(self._step(Kind.ANSWERS, CLOCK_CALLS, self._plan.clock))
+
+    def bargein(self) -> None:
+        say("barge-in: noise, echoes of our own prompt, speech over both")
+        prompt, babble = self._studio.samples(self._prompt), np.load(self._bench.babble)
+        self.measured.false_starts = bargein.false_starts(prompt, babble, self._plan.noise)
+        answers = [
+            clip for clip in self._clips if clip.condition is CLEAN and clip.spoken.phrase.means != NONE
+        ]
+        some = random.Random(4).sample(answers, min(self._plan.interruptions, len(answers)))  # noqa: S311
+        speeches = [self._studio.samples(clip.spoken) for clip in some]
+        self.measured.interrupted = bargein.interrupted(prompt, speeches)
+
+    def capacity(self) -> None:
+        def load_of(calls: int) -> Load:
+            load = capacity.measure(self._step(Kind.ANSWERS, calls, self._plan.step))
+            say(f"{calls} calls at once: {load}{'' if capacity.holds(load) else ': too many'}")
+            return load
+
+        say(f"how many calls at once: {self._plan.step:.0f} s each")
+        self.measured.steps, self.measured.held = capacity.most(load_of)
+        calls = max(16, self.measured.held // 2)
+        for kind, name in (
+            (Kind.NOBODY, "frames fed to nobody: the floor"),
+            (Kind.SILENCE, "silence"),
+            (Kind.TALK, "talk without a pause"),
+        ):
+            self.measured.alone[name] = capacity.measure(self._step(kind, calls, self._plan.step))
+
+    def _step(self, kind: Kind, calls: int, lasts: float) -> Step:
+        return Step(self._bench, self._answers(), kind, calls, lasts)
+
+    def _answers(self) -> tuple[Clip, ...]:
+        """What is said on the clock: answers, in the conditions that are aimed at."""
+        fitting = [
+            clip
+            for clip in self._clips
+            if clip.spoken.phrase.means != NONE
+            and clip.condition.name in {"clean", "20 dB", "10 dB", "loss 1 %"}
+        ]
+        return tuple(random.Random(5).sample(fitting, min(ANSWERS, len(fitting))))  # noqa: S311
+
+    def write(self, into: Path | None) -> None:
+        text = report.markdown(self.measured)
+        figures = self._home / "report.json"
+        figures.write_text(json.dumps(report.as_json(self.measured), ensure_ascii=False), "utf-8")
+        print(f"\n{text}\n", flush=True)
+        say(f"every clip: {figures}")
+        if into is not None:
+            report.put_into(into, text)
+            say(f"the tables: {into}")
+
+
+def machine() -> str:
+    return f"{os.cpu_count()} cores, Linux {platform.release().split('-')[0]}, Python {platform.python_version()}"
+
+
+def say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
+
+
+def model_for(settings: Settings, named: str | None) -> Path:
+    model = Path(named).resolve() if named else find_model(settings)
+    if model is None:
+        raise MissingPart("the ears", "no model is here", "run `make model`, or name one: --model FOLDER")
+    return model
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.speech", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="a couple of minutes; docs/speech.md stays as it is"
+    )
+    parser.add_argument("--model", metavar="FOLDER", help="another than the one the robot would take")
+    parser.add_argument(
+        "--voices", choices=("held-out", "training"), default="held-out",
+        help="training: the voices the model learned from, to tune on; docs/speech.md stays as it is",
+    )  # fmt: skip
+    parser.add_argument("--only", metavar="PART", choices=PARTS, action="append", help=", ".join(PARTS))
+    options = parser.parse_args(arguments)
+    began = time.perf_counter()
+    try:
+        logs.set_up("warning")
+        settings = Settings.read()
+        model = model_for(settings, options.model)
+        bench = BenchSpeech(settings, model, options.voices, QUICK if options.quick else FULL)
+        bench.prepare()
+        for part in options.only or PARTS:
+            getattr(bench, part)()
+        whole = not options.quick and not options.only and options.voices == "held-out"
+        bench.write(DOCUMENT if whole else None)
+    except (DozvonError, ValueError) as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    say(f"done in {time.perf_counter() - began:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,166 @@
+"""One clip through the path of a call: the Listener frame by frame, then what was meant.
+
+Nothing here is paced: after every frame it waits until the ears have thought, so that what is decided in which
+20 ms of sound is the same on every machine. `latency` measures against the clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from bench.speech import spoil
+from bench.speech.clips import NONE, RATINGS, Clip, Phrase
+from ivr.dialplan.understanding import Pack, Rating, Wish
+from ivr.heard import Heard, Noise, Word
+from ivr.speech.activity import Detectors
+from ivr.speech.ears import Hearing, Recogniser
+from ivr.speech.listener import Listener, SpeechBegan
+
+UNSURE, SILENCE = "unsure", "silence"
+"""Outcomes beside ratings and intents: not understood; nothing heard at all."""
+FRAME = 0.020
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What became of one clip."""
+
+    clip: Clip
+    words: tuple[tuple[Word, ...], ...]
+    """Of each stretch of speech that was heard."""
+    outcome: str
+    """`1` to `5`, an intent, UNSURE or SILENCE: of the first stretch that meant anything."""
+    at_once: bool
+    """The first stretch meant it; else the robot has asked again in between."""
+    confidence: float
+    read_back: bool
+    """A rating so uncertain that the person is asked whether it is right."""
+    began: float | None
+    """Seconds of sound from the beginning of the speech to SpeechBegan; negative: noise was taken for it."""
+    decided: float | None
+    """Seconds of sound from the end of the speech to the decision; negative: it was cut short."""
+
+    @property
+    def phrase(self) -> Phrase:
+        return self.clip.spoken.phrase
+
+    @property
+    def accepted(self) -> bool:
+        """Understood, and rightly. What is no answer is right to be taken for none."""
+        if self.phrase.means == NONE:
+            return self.is_nothing
+        return self.at_once and self.outcome == self.phrase.means
+
+    @property
+    def wrong(self) -> bool:
+        """Taken for something that was not said."""
+        return not self.is_nothing and self.outcome not in {self.phrase.means, *self.phrase.also}
+
+    @property
+    def wrong_rating(self) -> bool:
+        return self.wrong and self.outcome in RATINGS
+
+    @property
+    def is_nothing(self) -> bool:
+        return self.outcome in {UNSURE, SILENCE}
+
+
+class Attended:
+    """A recogniser that knows whether anything is being thought about."""
+
+    def __init__(self, ears: Recogniser) -> None:
+        self._ears = ears
+        self._thinking = 0
+        self._idle = asyncio.Event()
+        self.name, self.rate = ears.name, ears.rate
+
+    def listen(self, phrases: Sequence[str]) -> Hearing:
+        return _AttendedHearing(self, self._ears.listen(phrases))
+
+    def missing(self, phrases: Iterable[str]) -> tuple[str, ...]:
+        return self._ears.missing(phrases)
+
+    def begin(self) -> None:
+        self._thinking += 1
+        self._idle.clear()
+
+    def end(self) -> None:
+        self._thinking -= 1
+        if not self._thinking:
+            self._idle.set()
+
+    async def settled(self) -> None:
+        """Until nothing is thought about, and who waited for a thought has gone on."""
+        await _breathe()
+        while self._thinking:
+            await self._idle.wait()
+            await _breathe()
+
+
+class _AttendedHearing:
+    def __init__(self, attended: Attended, hearing: Hearing) -> None:
+        self._attended, self._hearing = attended, hearing
+
+    async def feed(self, pcm: bytes) -> tuple[Word, ...]:
+        self._attended.begin()
+        try:
+            return await self._hearing.feed(pcm)
+        finally:
+            self._attended.end()
+
+    async def finish(self) -> tuple[Word, ...]:
+        self._attended.begin()
+        try:
+            return await self._hearing.finish()
+        finally:
+            self._attended.end()
+
+
+async def _breathe() -> None:
+    """Let every task that can go on do so: none of them hands over more than a few times."""
+    for _ in range(4):
+        await asyncio.sleep(0)
+
+
+async def listen(
+    ears: Attended, detectors: Detectors, pack: Pack, asked: str, frames: Iterable[bytes]
+) -> list[tuple[float, SpeechBegan | Heard | Noise]]:
+    """All that the listener tells, and after how many seconds of sound."""
+    listener = Listener(ears, detectors)
+    listener.expect(pack.question(asked))
+    told: list[tuple[float, SpeechBegan | Heard | Noise]] = []
+    try:
+        for number, frame in enumerate(frames, start=1):
+            listener.feed(frame)
+            await ears.settled()
+            while not listener.events.empty():
+                told.append((number * FRAME, listener.events.get_nowait()))
+    finally:
+        await listener.aclose()
+    return told
+
+
+async def judged(clip: Clip, sound: spoil.Heard, ears: Attended, detectors: Detectors, pack: Pack) -> Judged:
+    phrase = clip.spoken.phrase
+    told = await listen(ears, detectors, pack, phrase.asked, sound.frames)
+    began = [at - sound.begins for at, event in told if isinstance(event, SpeechBegan)]
+    heard = [(at, event) for at, event in told if isinstance(event, Heard)]
+    outcome, confidence, decided, at_once = UNSURE if heard else SILENCE, 0.0, None, False
+    for number, (at, stretch) in enumerate(heard):
+        meaning = pack.understand(stretch, phrase.asked)
+        if isinstance(meaning, Rating | Wish):
+            outcome = str(meaning.value if isinstance(meaning, Rating) else meaning.intent)
+            confidence, decided, at_once = meaning.confidence, at - sound.ends, number == 0
+            break
+    return Judged(
+        clip=clip,
+        words=tuple(stretch.words for _, stretch in heard),
+        outcome=outcome,
+        at_once=at_once,
+        confidence=confidence,
+        read_back=outcome in RATINGS and confidence < pack.sure,
+        began=began[0] if began else None,
+        decided=decided if decided is not None else heard[-1][0] - sound.ends if heard else None,
+    )

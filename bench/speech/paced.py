@@ -1,0 +1,164 @@
+"""Calls on the clock: every 20 ms of sound is fed when it would arrive, many calls in one loop, as in the service."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import resource
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.figures import percentile
+from bench.speech.hearing import FRAME
+from bench.speech.spoil import Heard as Sound
+from ivr.dialplan.understanding import Pack, Rating, Wish
+from ivr.heard import Heard, Question
+from ivr.speech.activity import Detectors
+from ivr.speech.ears import Recogniser
+from ivr.speech.listener import Listener, SpeechBegan
+
+
+@dataclass(slots=True)
+class Moments:
+    """What was measured, seconds by the clock."""
+
+    decided: list[float] = field(default_factory=list)
+    """From the end of the speech to the meaning of it: answers that were understood."""
+    undecided: list[float] = field(default_factory=list)
+    """… to «not understood»."""
+    began: list[float] = field(default_factory=list)
+    """From the beginning of the speech to SpeechBegan."""
+    late: list[float] = field(default_factory=list)
+    """How late a frame was fed: the loop was busy."""
+    unheard: int = 0
+    """Clips of which nothing came."""
+
+    def add(self, other: Moments) -> None:
+        self.decided += other.decided
+        self.undecided += other.undecided
+        self.began += other.began
+        self.late += other.late
+        self.unheard += other.unheard
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What so many calls at once cost."""
+
+    calls: int
+    lasted: float
+    decided_p50: float
+    decided_p95: float
+    answers: int
+    began_p95: float
+    late_p99: float
+    processor: float
+    """Seconds of processor a second of one call."""
+    memory: float
+    """Resident, MB: the whole process, its model included."""
+    unheard: int = 0
+
+    @classmethod
+    def of(cls, moments: Moments, calls: int, lasted: float, spent: float) -> Load:
+        every = moments.decided + moments.undecided
+        return cls(
+            calls=calls,
+            lasted=lasted,
+            decided_p50=percentile(every, 0.5),
+            decided_p95=percentile(every, 0.95),
+            answers=len(every),
+            began_p95=percentile(moments.began, 0.95),
+            late_p99=percentile(moments.late, 0.99),
+            processor=spent / lasted / calls,
+            memory=resident(),
+            unheard=moments.unheard,
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"decision p50 {ms(self.decided_p50)}, p95 {ms(self.decided_p95)}, "
+            f"barge-in p95 {ms(self.began_p95)}, frames late p99 {ms(self.late_p99)}, "
+            f"{100 * self.processor:.2f} % of a core a call, {self.memory:.0f} MB"
+        )
+
+
+def ms(seconds: float) -> str:
+    return "–" if math.isnan(seconds) else f"{1000 * seconds:.0f} ms"
+
+
+Feed = Callable[[bytes], None]
+
+
+async def on_the_clock(frames: Sequence[bytes], feed: Feed, begins: float) -> list[float]:
+    """Feed each frame at its moment; how late each was. `begins` is the loop's time of the first."""
+    loop, late = asyncio.get_running_loop(), []
+    for number, frame in enumerate(frames, start=1):
+        due = begins + number * FRAME  # a frame arrives when it is full
+        if (wait := due - loop.time()) > 0:
+            await asyncio.sleep(wait)
+        late.append(loop.time() - due)
+        feed(frame)
+    return late
+
+
+class Caller:
+    """One call after another clip: one listener, as a conversation has it, that is asked again and again."""
+
+    def __init__(self, ears: Recogniser | None, detectors: Detectors, pack: Pack) -> None:
+        self._listener = Listener(ears, detectors)
+        self._pack = pack
+        self._questions: dict[str, Question] = {}
+        self.moments = Moments()
+
+    async def hear(self, sounds: Iterator[tuple[Sound, str]], until: float) -> Moments:
+        """Until the loop's time `until`; a clip begun before is heard to its end."""
+        loop = asyncio.get_running_loop()
+        try:
+            while loop.time() < until:
+                sound, asked = next(sounds)
+                await self._clip(sound, asked)
+        finally:
+            await self._listener.aclose()
+        return self.moments
+
+    async def _clip(self, sound: Sound, asked: str) -> None:
+        self._listener.expect(self._question(asked))
+        begins = asyncio.get_running_loop().time()
+        watch = asyncio.create_task(self._watch(sound, asked, begins))
+        try:
+            self.moments.late += await on_the_clock(sound.frames, self._listener.feed, begins)
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+
+    def _question(self, asked: str) -> Question:
+        if asked not in self._questions:
+            self._questions[asked] = self._pack.question(asked)
+        return self._questions[asked]
+
+    async def _watch(self, sound: Sound, asked: str, begins: float) -> None:
+        """The first beginning, and the first decision after the speech has ended."""
+        loop, moments = asyncio.get_running_loop(), self.moments
+        began = decided = False
+        moments.unheard += 1
+        while not decided:
+            event = await self._listener.events.get()
+            if isinstance(event, SpeechBegan) and not began:
+                began = True
+                moments.began.append(loop.time() - begins - sound.begins)
+            if isinstance(event, Heard):
+                meaning = self._pack.understand(event, asked)
+                after = loop.time() - begins - sound.ends
+                if after < 0:
+                    continue  # a pause in the middle: the speech goes on
+                understood = isinstance(meaning, Rating | Wish)
+                (moments.decided if understood else moments.undecided).append(after)
+                moments.unheard -= 1
+                decided = True
+
+
+def resident() -> float:
+    """MB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20

@@ -1,0 +1,234 @@
+"""What a telephone does to speech: band, level, noise, G.711 A-law, lost packets, a missing beginning.
+
+Samples are float32 at 8 kHz, full scale ±1.0; levels are dBFS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from ivr.speech.sound import Samples, as_alaw, as_pcm
+
+RATE = 8000
+PACKET = 160
+"""Samples in 20 ms."""
+BEFORE, AFTER = 0.6, 2.0
+"""Seconds of the line before and after the speech: the noise is there as well."""
+QUIETEST, LOUDEST = -30.0, -18.0
+"""The active level of speech, dBFS: telephones differ (ITU-T P.56; -26 is usual)."""
+IDLE = -66.0
+"""The noise of a line on which nobody makes any, dBFS."""
+SPEECH_RANGE = 30.0
+"""Speech lies within so many dB of its loudest moment: that is where it begins and ends."""
+CLIPPED = (0.040, 0.120)
+"""Seconds of speech missing when the path opened too late."""
+CONCEALED = (0.7, 0.4, 0.15)
+"""Lost packets in a row are the last good one, so much quieter; then silence."""
+
+
+class Noise(StrEnum):
+    WHITE = "white"
+    PINK = "pink"
+    BABBLE = "babble"
+    HUM = "hum"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One way in which speech arrives."""
+
+    name: str
+    snr: float | None = None
+    """Speech to noise in the telephone's band, dB; None: nothing but the line's own."""
+    noise: Noise = Noise.WHITE
+    loss: float = 0.0
+    """The share of 20 ms packets that never arrive."""
+    clipped: bool = False
+
+
+CLEAN = Condition("clean")
+NOISY = tuple(Condition(f"{snr} dB", float(snr), noise) for snr in (20, 10, 5) for noise in Noise)
+LOSSY = tuple(Condition(f"loss {share} %", loss=share / 100) for share in (1, 3, 5))
+CLIPPED_START = Condition("clipped start", clipped=True)
+CONDITIONS = (CLEAN, *NOISY, *LOSSY, CLIPPED_START)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What the exchange hears of one clip."""
+
+    frames: tuple[bytes, ...]
+    """20 ms each: 8 kHz mono s16le."""
+    begins: float
+    """Where the speech begins in it, seconds."""
+    ends: float
+
+
+def heard(speech: Samples, condition: Condition, babble: Samples, chance: np.random.Generator) -> Heard:
+    """`speech` (8 kHz, as spoken) as it arrives."""
+    voice = at_level(in_band(speech), chance.uniform(QUIETEST, LOUDEST))
+    begins, ends = extent(voice)
+    if condition.clipped:
+        missing = int(min(chance.uniform(*CLIPPED), (ends - begins) / 2) * RATE)
+        start = int(begins * RATE) + missing
+        voice = np.concatenate([np.zeros(start, np.float32), voice[start:]])
+        begins = start / RATE
+    line = np.pad(voice, (int(BEFORE * RATE), int(AFTER * RATE)))
+    line = line + surroundings(len(line), condition, active_level(voice), babble, chance)
+    packets = [*_packets(through_alaw(line))]
+    arrived = chance.random(len(packets)) >= condition.loss
+    frames, moments = _received(packets, arrived, chance)
+    return Heard(tuple(frames), _moved(begins + BEFORE, moments), _moved(ends + BEFORE, moments))
+
+
+def in_band(sound: Samples) -> Samples:
+    """What a telephone lets through: 300 to 3400 Hz, falling off beside it."""
+    spectrum = np.fft.rfft(sound)
+    frequencies = np.fft.rfftfreq(len(sound), 1 / RATE)
+    gain = np.interp(frequencies, [180, 300, 3400, 3700], [0.03, 1.0, 1.0, 0.01])
+    passed: Samples = np.fft.irfft(spectrum * gain, len(sound)).astype(np.float32)
+    return passed
+
+
+def at_level(voice: Samples, level: float) -> Samples:
+    """Brought to an active level, or only as loud as it is not clipped."""
+    gain = 10 ** ((level - active_level(voice)) / 20)
+    return (voice * min(gain, 0.98 / max(1e-6, float(np.abs(voice).max())))).astype(np.float32)
+
+
+def active_level(voice: Samples) -> float:
+    """The level of the speech, its pauses left out, dBFS."""
+    powers = _powers(voice)
+    loud = powers > powers.max(initial=1e-12) / 10 ** (SPEECH_RANGE / 10)
+    return float(10 * np.log10(powers[loud].mean() if loud.any() else 1e-12))
+
+
+def extent(voice: Samples) -> tuple[float, float]:
+    """Where the speech begins and ends, seconds; by tens of milliseconds."""
+    powers = _powers(voice)
+    loud = np.flatnonzero(powers > powers.max(initial=1e-12) / 10 ** (SPEECH_RANGE / 10))
+    if not len(loud):
+        return 0.0, 0.0
+    return float(loud[0] / 100), float((loud[-1] + 1) / 100)
+
+
+def surroundings(
+    length: int, condition: Condition, level: float, babble: Samples, chance: np.random.Generator
+) -> Samples:
+    """What is heard beside the speech, which has `level`."""
+    if condition.snr is None:
+        return _to(IDLE, noise(Noise.PINK, length, babble, chance))
+    return _to(level - condition.snr, noise(condition.noise, length, babble, chance))
+
+
+def noise(kind: Noise, length: int, babble: Samples, chance: np.random.Generator) -> Samples:
+    """Of any level."""
+    match kind:
+        case Noise.BABBLE:
+            start = int(chance.integers(0, max(1, len(babble) - length)))
+            return np.resize(babble[start:], length).astype(np.float32)
+        case Noise.HUM:
+            return in_band(_hum(length, chance))
+        case _:
+            return in_band(_coloured(length, chance, pink=kind is Noise.PINK))
+
+
+def mixed_babble(voices: list[Samples], seconds: float, chance: np.random.Generator) -> Samples:
+    """Several people talking at once, without end."""
+    tracks = [[voices[pick] for pick in chance.permutation(len(voices))] for _ in range(5)]
+    length = int(seconds * RATE)
+    shifted = [np.roll(np.resize(np.concatenate(track), length), chance.integers(length)) for track in tracks]
+    return in_band(np.sum(shifted, axis=0).astype(np.float32))
+
+
+def through_alaw(line: Samples) -> npt.NDArray[np.int16]:
+    """There and back: what the other end makes of the bytes."""
+    return _LINEAR[np.frombuffer(as_alaw(as_pcm(line)), np.uint8)]
+
+
+def framed(line: Samples) -> list[bytes]:
+    """Through A-law and nothing lost: 20 ms each."""
+    return [packet.tobytes() for packet in _packets(through_alaw(line))]
+
+
+def _packets(pcm: npt.NDArray[np.int16]) -> Iterator[npt.NDArray[np.int16]]:
+    padded = np.pad(pcm, (0, -len(pcm) % PACKET))
+    yield from padded.reshape(-1, PACKET)
+
+
+def _received(
+    packets: list[npt.NDArray[np.int16]], arrived: npt.NDArray[np.bool_], chance: np.random.Generator
+) -> tuple[list[bytes], list[float]]:
+    """The frames that come out, and when each packet's place in them begins, seconds.
+
+    Whoever receives covers a hole in one of three ways: the last packet again, fading; silence; or not at all
+    (an exchange without a jitter buffer: what comes next moves up).
+    """
+    way = ("faded", "silent", "gone")[chance.integers(3)]
+    frames: list[bytes] = []
+    moments: list[float] = []
+    good, holes = np.zeros(PACKET, np.int16), 0
+    for packet, came in zip(packets, arrived, strict=True):
+        moments.append(len(frames) * PACKET / RATE)
+        if came:
+            good, holes = packet, 0
+            frames.append(packet.tobytes())
+        elif way != "gone":
+            gain = CONCEALED[holes] if way == "faded" and holes < len(CONCEALED) else 0.0
+            frames.append((good * gain).astype("<i2").tobytes())
+            holes += 1
+    return frames, moments
+
+
+def _moved(moment: float, moments: list[float]) -> float:
+    packet, inside = divmod(moment, PACKET / RATE)
+    return moments[min(int(packet), len(moments) - 1)] + inside
+
+
+def _powers(voice: Samples) -> npt.NDArray[np.float64]:
+    """The mean square of each 10 ms."""
+    step = RATE // 100
+    padded = np.pad(voice.astype(np.float64), (0, -len(voice) % step)).reshape(-1, step)
+    powers: npt.NDArray[np.float64] = np.mean(padded**2, axis=1)
+    return powers
+
+
+def _to(level: float, sound: Samples) -> Samples:
+    power = float(np.mean(sound.astype(np.float64) ** 2)) + 1e-12
+    return sound * np.float32(10 ** (level / 20) / power**0.5)
+
+
+def _coloured(length: int, chance: np.random.Generator, *, pink: bool) -> Samples:
+    white = chance.standard_normal(length)
+    if not pink:
+        return white.astype(np.float32)
+    spectrum = np.fft.rfft(white)
+    spectrum[1:] /= np.sqrt(np.arange(1, len(spectrum)))
+    return np.fft.irfft(spectrum, length).astype(np.float32)
+
+
+def _hum(length: int, chance: np.random.Generator) -> Samples:
+    """The mains and its overtones, and a little of everything else."""
+    time = np.arange(length) / RATE
+    tones = [
+        np.sin(2 * np.pi * 50 * overtone * time + chance.uniform(0, 2 * np.pi)) / overtone**0.7
+        for overtone in range(1, 25)
+    ]
+    hum: Samples = (np.sum(tones, axis=0) + 0.1 * chance.standard_normal(length)).astype(np.float32)
+    return hum
+
+
+def _linear_table() -> npt.NDArray[np.int16]:
+    """The sample of every A-law byte: the middle of its step (ITU-T G.711, table 1a)."""
+    code = np.arange(256) ^ 0x55
+    segment, step = (code >> 4) & 7, code & 0x0F
+    magnitude = np.where(segment == 0, 2 * step + 1, (2 * step + 33) << np.maximum(segment - 1, 0))
+    return (np.where(code & 0x80, magnitude, -magnitude) << 3).astype("<i2")
+
+
+_LINEAR = _linear_table()

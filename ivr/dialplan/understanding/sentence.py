@@ -1,0 +1,164 @@
+"""A sentence taken apart into phrases of the vocabulary, and which rating is left standing in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from ivr.dialplan.understanding.meaning import Intent, Why
+from ivr.dialplan.understanding.vocabulary import Lexicon, Phrase, Role, plain
+from ivr.heard import Word
+
+CHANGES_NOTHING = frozenset({Role.PADDING, Role.VAGUE})
+"""Beside an answer."""
+
+_STRAY = Phrase(Role.STRAY)
+_ORDER = list(Intent)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A phrase of the vocabulary as it was heard, or one word that is in none."""
+
+    phrase: Phrase
+    words: tuple[Word, ...]
+
+    @property
+    def role(self) -> Role:
+        return self.phrase.role
+
+    @property
+    def intent(self) -> Intent | None:
+        return self.phrase.intent
+
+    @property
+    def says_yes_or_no(self) -> bool:
+        return self.intent in {Intent.YES, Intent.NO}
+
+
+def take_apart(words: Sequence[Word], lexicon: Lexicon) -> list[Piece]:
+    """From the left, the longest phrase first; what counts only alone and is not alone is stray."""
+    pieces = list(_split(words, lexicon))
+    crowd = [piece for piece in pieces if not (piece.role in CHANGES_NOTHING or piece.says_yes_or_no)]
+    if len(crowd) > 1:
+        return [replace(piece, phrase=_STRAY) if piece.phrase.alone else piece for piece in pieces]
+    return pieces
+
+
+def least_confidence(pieces: Iterable[Piece]) -> float:
+    """Of the words that count."""
+    counting = (piece for piece in pieces if piece.role not in CHANGES_NOTHING)
+    return min((word.confidence for piece in counting for word in piece.words), default=0.0)
+
+
+def foremost_wish(pieces: Sequence[Piece]) -> Piece | None:
+    """The wish that counts; a mere yes or no is none, nor is one that is denied."""
+    wishes = [
+        piece
+        for before, piece in zip([None, *pieces], pieces, strict=False)
+        if piece.role is Role.WISH and not piece.says_yes_or_no
+        if before is None or before.role is not Role.NEGATION
+    ]
+    return min(wishes, key=lambda piece: _ORDER.index(piece.intent or Intent.YES), default=None)
+
+
+def rating(pieces: Sequence[Piece]) -> int | Why:
+    """1 to 5, or why there is none that is certain."""
+    roles = {piece.role for piece in pieces}
+    if Role.STRAY in roles:
+        return Why.OTHER_SPEECH
+    if Role.ELSEWHERE in roles:
+        return Why.ELSEWHERE
+    values = list(_values(pieces))
+    if not values:
+        return Why.VAGUE if Role.VAGUE in roles else Why.NOTHING
+    if _ends_in_doubt(pieces):
+        return Why.TAKEN_BACK
+    return _weigh(values)
+
+
+def yes_or_no(pieces: Sequence[Piece]) -> Intent | Why:
+    """YES, NO, or why it is neither for certain."""
+    roles = {piece.role for piece in pieces}
+    said = {piece.intent for piece in pieces if piece.says_yes_or_no}
+    if Role.NEGATION in roles:
+        return Why.TAKEN_BACK
+    if len(said) > 1 or roles & {Role.MARK, Role.VERDICT}:
+        return Why.SEVERAL
+    if Role.VAGUE in roles:
+        return Why.VAGUE
+    return said.pop() or Why.NOTHING if said else Why.NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """One rating in a sentence, and what the words before it made of it."""
+
+    role: Role
+    value: int
+    denied: bool
+    corrects: bool
+
+
+def _split(words: Sequence[Word], lexicon: Lexicon) -> Iterator[Piece]:
+    tokens = [plain(word.text) for word in words]
+    longest = max(map(len, lexicon))
+    at = 0
+    while at < len(tokens):
+        for length in range(min(longest, len(tokens) - at), 0, -1):
+            if phrase := lexicon.get(tuple(tokens[at : at + length])):
+                break
+        else:
+            phrase, length = _STRAY, 1
+        yield Piece(phrase, tuple(words[at : at + length]))
+        at += length
+
+
+def _corrects(piece: Piece) -> bool:
+    return piece.role is Role.CORRECTION or piece.intent is Intent.NO
+
+
+def _values(pieces: Iterable[Piece]) -> Iterator[_Value]:
+    denied = corrects = any_yet = False
+    for piece in pieces:
+        if piece.role is Role.NEGATION:
+            denied = True
+        elif _corrects(piece):
+            corrects = any_yet
+        elif piece.role in {Role.MARK, Role.VERDICT}:
+            yield _Value(piece.role, piece.phrase.value, denied, corrects)
+            denied = corrects = False
+            any_yet = True
+
+
+def _ends_in_doubt(pieces: Iterable[Piece]) -> bool:
+    """«Пять, нет…»"""
+    telling = [
+        piece for piece in pieces if piece.role not in CHANGES_NOTHING and piece.intent is not Intent.YES
+    ]
+    return telling[-1].role is Role.NEGATION or _corrects(telling[-1])
+
+
+def _weigh(values: Sequence[_Value]) -> int | Why:
+    """A mark outranks a verdict that is not far from it: «хорошо, пять» is a five, «отлично, два» is neither."""
+    marks = [value for value in values if value.role is Role.MARK]
+    verdicts = [value for value in values if value.role is Role.VERDICT]
+    standing = _standing(marks or verdicts)
+    if not marks or isinstance(standing, Why):
+        return standing
+    if any(verdict.corrects or abs(verdict.value - standing) > 1 for verdict in verdicts):
+        return Why.SEVERAL
+    return standing
+
+
+def _standing(values: Sequence[_Value]) -> int | Why:
+    """The one that is left after corrections and denials."""
+    standing: int | None = None
+    denied: set[int] = set()
+    for value in values:
+        if standing not in {None, value.value} and not value.corrects:
+            return Why.SEVERAL
+        if value.denied:
+            denied.add(value.value)
+        standing = None if value.denied else value.value
+    return Why.TAKEN_BACK if standing is None or standing in denied else standing

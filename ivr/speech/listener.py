@@ -1,0 +1,382 @@
+"""All that one call's ears make of its sound: somebody begins to speak, what was said, that no person is there.
+
+Time is counted in sound, not by a clock: a file fed at once gives the same events as the call did. Moments and
+lengths are seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ivr.heard import UNKNOWN, Heard, Noise, Question, Word
+from ivr.speech.activity import FRAME, RATE, WINDOW, Activity, Detectors, Samples, Window
+from ivr.speech.ears import Hearing, Recogniser
+from ivr.speech.echo import EchoGuard
+from ivr.speech.pitch import median_pitch
+from ivr.speech.tones import BEEP_SECONDS, Tone, Tones
+
+log = logging.getLogger(__name__)
+
+# When speech begins and ends.
+SURE, LIKELY = 0.7, 0.4
+"""Probabilities of a voice: one window of 32 ms that is sure, or two on end that are likely, begin speech. Noise,
+knocks and tones stay below 0.15."""
+GOES_ON = 0.35
+"""Above it speech goes on, as the detector's makers have it; it lags behind by 0.1 s, hence the next two."""
+ABOVE_NOISE = 2.0
+"""dB; a window no louder than the noise is silence, whatever the detector still believes. Steady noise varies by
+1 dB."""
+FADED = 26.0
+"""dB below its loudest moment at which speech has faded out."""
+SOON, LATE = 0.24, 0.50
+"""Silence after which speech has ended: when its words are an answer already, and otherwise. The stop before the «т»
+in «пять» takes 0.1."""
+NOISY, SOON_IN_NOISE = 12.0, 0.36
+"""Where the loudest moment is less than so many dB above the noise, soft syllables drown: «о-пять … течёт» seems to
+pause after the «пять»."""
+QUICK = 5.0
+"""Speech longer than this is no quick answer: it is not looked at before LATE."""
+LONGEST = 12.0
+"""Speech is ended by force."""
+PRE_ROLL = 0.36
+"""Sound before the beginning was noticed that is heard as well: 0.1 that passed, and a soft consonant."""
+CHUNK = 0.1
+"""What the recogniser is handed at a time while speech lasts."""
+
+# An answering machine talks without waiting to be answered. A person says «алло» and waits; one who is talkative
+# says something of what is listened for, or pauses.
+PAUSE = 0.7
+"""A pause that ends a talk."""
+GREETING, LATER = 4.0, 6.0
+"""A talk this long is a machine's: the first of the call; one that begins soon after it."""
+OPENING = 5.0
+"""How soon."""
+SPOKEN = 1.0
+"""Voice before a beep that makes it a machine's; a microwave oven beeps without having spoken."""
+KNOWN = 0.8
+"""The confidence of a word that only a person would have said."""
+
+EVENTS = 64
+"""Events kept for who does not ask; the oldest goes first."""
+BACKLOG = 4
+"""Stretches of speech that may wait for the recogniser; the oldest goes un-understood."""
+BYTES = 2 * RATE
+"""In a second of PCM."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechBegan:
+    """Somebody has begun to speak. A Heard follows, or a Noise."""
+
+
+Event = SpeechBegan | Heard | Noise
+
+
+class Listener:
+    """Ears for one call: feed it every frame, and take what comes of `events`. Bounded in memory.
+
+    Without a recogniser it still tells that somebody speaks: one UNKNOWN word.
+    """
+
+    def __init__(self, ears: Recogniser | None, detectors: Detectors) -> None:
+        self.events: asyncio.Queue[Event] = asyncio.Queue(EVENTS)
+        self.voiced = 0.0
+        """How much voice there was."""
+        self._ears = ears
+        self._question: Question | None = None
+        self._activity = Activity(detectors)
+        self._echo = EchoGuard()
+        self._tones = Tones()
+        self._opening = _Opening()
+        self._noises: set[Noise] = set()
+        self._frames = 0
+        self._last_voice = 0.0
+        self._likely = 0
+        """Windows on end that are likely a voice."""
+        self._recent: deque[bytes] = deque(maxlen=round(PRE_ROLL * RATE / FRAME))
+        self._utterance: _Utterance | None = None
+        """What is being said right now."""
+        self._waiting: asyncio.Queue[_Utterance] = asyncio.Queue()
+        self._worker: asyncio.Task[None] | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def now(self) -> float:
+        """How much was fed."""
+        return self._frames * FRAME / RATE
+
+    @property
+    def silence(self) -> float:
+        """Since the last voice, or since the beginning."""
+        return self.now - self._last_voice
+
+    def expect(self, question: Question | None) -> None:
+        """Listen for its phrases, also in what is being said right now. None: only whether somebody speaks."""
+        self._question = question
+        if self._utterance is not None:
+            self._tell_worker(self._utterance)
+
+    def feed(self, pcm: bytes, played: bytes | None = None) -> None:
+        """Take 20 ms of PCM; `played` is what was played to the person meanwhile."""
+        frame = _samples(pcm)
+        self._frames += 1
+        self._echo.feed(frame, _samples(played) if played is not None else None)
+        self._recent.append(pcm)
+        if self._utterance is not None:
+            self._utterance.pcm += pcm
+        for window in self._activity.feed(frame):
+            self._look(window)
+        self._listen_for_tones(frame)
+        if self._utterance is not None:
+            self._follow(self._utterance)
+
+    async def caught_up(self) -> None:
+        """Wait until all that was fed is thought about: for sound fed faster than time."""
+        await self._idle.wait()
+
+    async def aclose(self) -> None:
+        """Listen no more."""
+        self._activity.close()
+        if self._worker is not None:
+            self._worker.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._worker
+        self._idle.set()
+
+    # what is heard, frame by frame
+
+    def _look(self, window: Window) -> None:
+        utterance = self._utterance
+        if not self._is_voice(window, utterance):
+            self._likely = 0
+            return
+        self._likely += 1
+        if utterance is None and window.probability < SURE and self._likely < 2:
+            return
+        self.voiced += WINDOW / RATE
+        self._last_voice = window.ends
+        self._opening.voice(window.ends)
+        if utterance is None:
+            utterance = self._begin(window.ends - self._likely * WINDOW / RATE)
+        utterance.last_voice = window.ends
+        utterance.loudest = max(utterance.loudest, window.level)
+
+    def _is_voice(self, window: Window, utterance: _Utterance | None) -> bool:
+        if window.probability < (LIKELY if utterance is None else GOES_ON):
+            return False
+        if window.level < self._activity.noise.level + ABOVE_NOISE:
+            return False
+        if utterance is not None and window.level < utterance.loudest - FADED:
+            return False
+        return not self._echo.is_echo()
+
+    def _begin(self, moment: float) -> _Utterance:
+        utterance = self._utterance = _Utterance(
+            moment, bytearray(b"".join(self._recent)), self._activity.noise.level
+        )
+        self._tell(SpeechBegan())
+        if self._waiting.qsize() >= BACKLOG:
+            self._tell(self._waiting.get_nowait().heard((), None))
+        self._waiting.put_nowait(utterance)
+        self._idle.clear()
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._hear_all())
+        return utterance
+
+    def _follow(self, utterance: _Utterance) -> None:
+        utterance.silence = self.now - utterance.last_voice
+        utterance.is_suspect = self._opening.is_a_greeting
+        if utterance.silence >= LATE or utterance.seconds >= LONGEST:
+            self._end(utterance)
+        self._tell_worker(utterance)
+
+    def _end(self, utterance: _Utterance) -> None:
+        utterance.is_over = True
+        if self._utterance is utterance:
+            self._utterance = None
+            self._recent.clear()
+
+    def _listen_for_tones(self, frame: Samples) -> None:
+        tone = self._tones.feed(frame)
+        if tone is None or self._echo.is_echo():
+            return
+        if tone is Tone.FAX:
+            self._tell_noise(Noise.FAX)
+        elif tone is Tone.RING:
+            self._tell_noise(Noise.TONE)
+        elif self.voiced >= SPOKEN and self.silence >= BEEP_SECONDS and not self._opening.is_a_person:
+            self._tell_noise(Noise.MACHINE)
+
+    def _tell_noise(self, noise: Noise) -> None:
+        if noise not in self._noises:
+            self._noises.add(noise)
+            self._tell(noise)
+
+    def _tell(self, event: Event) -> None:
+        if self.events.full():
+            self.events.get_nowait()
+        self.events.put_nowait(event)
+
+    # what is said, in a task of its own
+
+    def _tell_worker(self, utterance: _Utterance) -> None:
+        self._idle.clear()
+        utterance.news.set()
+
+    async def _hear_all(self) -> None:
+        """One stretch of speech after the other."""
+        while True:
+            if self._waiting.empty():
+                self._idle.set()
+            utterance = await self._waiting.get()
+            try:
+                heard = await self._hear(utterance)
+            except Exception:
+                log.exception("the ears fail; what was said is not understood")
+                heard = utterance.heard((), None)
+            self._end(utterance)
+            if heard is not None:
+                self._tell(heard)
+
+    async def _hear(self, utterance: _Utterance) -> Heard | None:
+        """Follow it to its end. None: it was a machine, and that is told."""
+        attempt: _Attempt | None = None
+        while True:
+            await self._news_of(utterance)
+            attempt = await self._understand(utterance, attempt)
+            words = attempt.words if attempt is not None else ()
+            if words is not None and any(_is_known(word) for word in words):
+                self._opening.is_a_person = True
+            if utterance.is_suspect and self._opening.is_a_greeting:
+                self._tell_noise(Noise.MACHINE)
+                return None
+            if utterance.is_over or (attempt is not None and attempt.is_answer(utterance)):
+                self._end(utterance)
+                pitch = await asyncio.to_thread(median_pitch, bytes(utterance.pcm))
+                return utterance.heard(words or (), pitch)
+
+    async def _news_of(self, utterance: _Utterance) -> None:
+        if not utterance.news.is_set():
+            self._idle.set()
+        await utterance.news.wait()
+        utterance.news.clear()
+
+    async def _understand(self, utterance: _Utterance, attempt: _Attempt | None) -> _Attempt | None:
+        """Take what is new of it; from its beginning when the question is another, or speech went on after all."""
+        question = self._question
+        if self._ears is None or question is None:
+            return None
+        if attempt is None or attempt.question is not question or attempt.is_outdated(utterance):
+            attempt = _Attempt(question, self._ears.listen(question.phrases))
+        await attempt.take(utterance)
+        return attempt
+
+
+@dataclass(slots=True, eq=False)
+class _Utterance:
+    """One stretch of speech while it lasts."""
+
+    began: float
+    pcm: bytearray
+    noise: float
+    """The level of the noise before it."""
+    last_voice: float = 0.0
+    loudest: float = -120.0
+    silence: float = 0.0
+    """After the last voice."""
+    is_over: bool = False
+    is_suspect: bool = False
+    """It may be a machine's greeting: what are its words so far?"""
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def seconds(self) -> float:
+        return len(self.pcm) / BYTES
+
+    @property
+    def is_paused(self) -> bool:
+        """Should it be looked at whether it is an answer?"""
+        soon = SOON if self.loudest - self.noise >= NOISY else SOON_IN_NOISE
+        return self.silence >= soon and self.seconds <= QUICK
+
+    def heard(self, words: tuple[Word, ...], pitch: float | None) -> Heard:
+        return Heard(words or (Word(UNKNOWN, 0.0),), round(self.last_voice - self.began, 3), pitch)
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """To understand an utterance as an answer to a question.
+
+    A recogniser says late what it is certain of; made to finish, it says at once. So it is made to at every pause,
+    and if the speech goes on, another one hears it from its beginning: speech is heard a hundred times faster than
+    it is spoken.
+    """
+
+    question: Question
+    hearing: Hearing
+    fed: int = 0
+    words: tuple[Word, ...] | None = None
+    """Once it was made to finish."""
+    voice: float = 0.0
+    """The last there was by then."""
+
+    def is_outdated(self, utterance: _Utterance) -> bool:
+        return self.words is not None and utterance.last_voice > self.voice
+
+    async def take(self, utterance: _Utterance) -> None:
+        if self.words is not None:
+            return
+        wanted = utterance.is_over or utterance.is_paused or utterance.is_suspect
+        voice, more = utterance.last_voice, bytes(utterance.pcm[self.fed :])
+        if wanted or len(more) >= CHUNK * BYTES:
+            self.fed += len(more)
+            await self.hearing.feed(more)
+        if wanted:
+            self.words, self.voice = await self.hearing.finish(), voice
+
+    def is_answer(self, utterance: _Utterance) -> bool:
+        """Its words will do, and it is still silent."""
+        if self.words is None or not utterance.is_paused or self.is_outdated(utterance):
+            return False
+        return self.question.is_complete(self.words)
+
+
+@dataclass(slots=True)
+class _Opening:
+    """How the call begins: does somebody talk who waits for no answer?"""
+
+    is_a_person: bool = False
+    """Something was understood."""
+    first: float | None = None
+    """Moment of the first voice of the call."""
+    talk: float = 0.0
+    """When the talk began that has had no pause since."""
+    last: float = 0.0
+
+    def voice(self, moment: float) -> None:
+        if self.first is None:
+            self.first = self.talk = moment
+        elif moment - self.last > PAUSE:
+            self.talk = moment
+        self.last = moment
+
+    @property
+    def is_a_greeting(self) -> bool:
+        if self.is_a_person or self.first is None or self.talk - self.first > OPENING:
+            return False
+        return self.last - self.talk >= (GREETING if self.talk == self.first else LATER)
+
+
+def _is_known(word: Word) -> bool:
+    return word.text != UNKNOWN and word.confidence >= KNOWN
+
+
+def _samples(pcm: bytes) -> Samples:
+    return np.frombuffer(pcm, "<i2").astype(np.float32) / np.float32(32768)
