@@ -27,7 +27,7 @@ def free_ports(count: int) -> list[int]:
 
 def settings_for(home: Path, base: Settings) -> Settings:
     """`base` moved to its own home and to free ports."""
-    postgres, ami, agi, sip, panel = free_ports(5)
+    postgres, ami, agi, audio, sip, panel = free_ports(6)
     return replace(
         base,
         home=home,
@@ -35,6 +35,7 @@ def settings_for(home: Path, base: Settings) -> Settings:
         postgres_port=postgres,
         ami_port=ami,
         agi_port=agi,
+        audio_port=audio,
         sip_port=sip,
         panel_port=panel,
     )

@@ -1,4 +1,5 @@
-"""The story `make demo` tells: one resident is heard, another gives up waiting, is called back, and talks."""
+"""The story `make demo` tells: one resident is heard, another gives up waiting, is called back, and talks; and when the
+first one's job is done the robot asks him what it was worth."""
 
 from __future__ import annotations
 
@@ -15,12 +16,14 @@ from appliance.asterisk import native
 from demo import sound
 from demo.softphone import PhoneCall, Softphone
 from directory.phones import shown
+from ivr.app import now
 from ivr.asterisk.conf import TEST_ACCOUNT
 from ivr.ledger import Ledger
 from ivr.settings import Settings
 from ivr.speech.sound import as_pcm
 from ivr.speech.voice import Synthesiser, at_rate
 from ivr.store import Row
+from tickets import book, limits
 
 LINE = "+74951230001"
 FIRST, SECOND = "+79000000002", "+79000000004"
@@ -30,6 +33,8 @@ TROUBLE = "Здравствуйте! У нас на кухне прорвало 
 ANSWER = "Слышу вас. Перекройте кран, бригада выезжает."
 CALLING_BACK = "Здравствуйте! Вы звонили нам и не дождались. Что у вас случилось?"
 NO_LIGHT = "Во всём подъезде нет света, и лифт стоит."
+WHAT, DONE = "Прорвало трубу на кухне", "Труба заменена"
+RATING, SAID = 4, "На четвёрочку."
 TEN = timedelta(minutes=10)
 CLOCKS = {"tell_terms", "localise", "eliminate"}
 
@@ -52,7 +57,14 @@ CALL_BACK_WORDS = WORDS | {
     "arrived": "обещание {promise}: перезваниваем {caller} с номера {dialled}",
     "queued": "занял в очереди место, которое у него было",
 }
-CALL_BACK = "перезвон"
+SURVEY_WORDS = WORDS | {
+    "arrived": "робот звонит: работа закончена",
+    "picked_up": "житель взял трубку",
+    "prompt": "робот говорит: {prompt}",
+    "heard": "робот слышит: «{text}»",
+    "said": "ответ: {result} {rating}",
+}
+CALL_BACK, SURVEY = "перезвон", "опрос   "
 RANG_RESIDENT = "у жителя звонит телефон"
 
 
@@ -90,6 +102,10 @@ class Story:
                 await call.hang_up()
                 await talk.ended(within=5)
                 back = await self._called_back(olga, anna)
+                self.say(
+                    "\n— Работа у первого сделана, заявка закрыта. Робот звонит спросить, как сделали.\n"
+                )
+                rating = await self._asked(ivan)
             await self._until(self._recorded, "the recordings are attached")
         finally:
             await asyncio.sleep(0.3)  # the last lines of the timeline
@@ -98,6 +114,7 @@ class Story:
                 await watch  # what kept it from being told is not kept quiet
         await self._look_at_the_first(*said)
         await self._look_at_the_second(*back)
+        await self._look_at_the_survey(rating)
         return self.wrong
 
     def _resident(self, number: str, password: str) -> Softphone:
@@ -163,8 +180,41 @@ class Story:
         await self._until(self._kept, "the promise is kept")
         return trouble, question
 
+    async def _asked(self, ivan: Softphone) -> sound.Sound:
+        """The ticket is closed, a call agreed for at once; he answers while the robot still speaks."""
+        rating = await self._speech("aleksandr", SAID)
+        ticket = await self.ledger.one("tickets.of_call", call=(await self._call_of(FIRST, "inbound"))["id"])
+        assert ticket is not None
+        await book.complete(self.ledger, limits.read(), ticket["number"], "101", now(), content=WHAT)
+        agreed = now() + timedelta(seconds=1)
+        await book.close(self.ledger, ticket["number"], "101", now(), DONE, survey_at=agreed)
+        call = await ivan.rings(within=20)
+        self._so("the resident sees the company's number", call.caller_number == LINE)
+        await call.answer()
+        await self._fact("prompt", "survey_question", of=FIRST)
+        await call.hears(seconds=1.5)
+        call.says(rating)
+        await call.ended(within=30)
+        await self._until(self._settled, "the rating is on the ticket")
+        return rating
+
+    async def _look_at_the_survey(self, rating: sound.Sound) -> None:
+        call = await self._call_of(FIRST, "survey")
+        self.say(f"  опрос      {call['id']}  {shown(call['caller'])}: {call['outcome']}")
+        first = await self._call_of(FIRST, "inbound")
+        ticket = await self.ledger.one("tickets.of_call", call=first["id"]) or {}
+        self.say(f"  заявка     № {ticket['number']} ({ticket['status']}): оценка {ticket['rating']} из 5")
+        self._so("the rating is on the ticket", ticket["rating"] == RATING)
+        self._so("the ticket stays closed", ticket["status"] == "closed")
+        said = [f for f in await self.ledger.all("calls.facts", calls=[call["id"]]) if f["kind"] == "said"]
+        self._so("it was said, not pressed", [f["detail"].get("by") for f in said] == ["voice"])
+        row = await self.ledger.one("recordings.of_call", call=call["id"])
+        if row is not None and row["status"] == "attached":
+            left, _ = sound.stereo_wav(self.settings.recordings / row["path"])
+            self._so("his answer is in the recording", sound.likeness(left, rating) > 0.5)
+
     async def _look_at_the_first(self, trouble: sound.Sound, answer: sound.Sound) -> None:
-        call = await self._call_of(FIRST)
+        call = await self._call_of(FIRST, "inbound")
         self.say("\n— Что теперь в Postgres\n")
         self.say(f"  звонок     {call['id']}  {shown(call['caller'])} → {call['company']}")
         answered, ended = self._clock(call["answered_at"]), self._clock(call["ended_at"])
@@ -176,7 +226,7 @@ class Story:
         self._so("its moments are in order", call["arrived_at"] < call["answered_at"] < call["ended_at"])
 
         ticket = await self.ledger.one("tickets.of_call", call=call["id"])
-        self._so("a draft ticket is open", ticket is not None and ticket["status"] == "draft")
+        self._so("a ticket was opened", ticket is not None)
         if ticket is not None:
             shown_ticket = await self.ledger.one("tickets.show", number=ticket["number"])
             clocks = await self.ledger.all("tickets.clocks", number=ticket["number"])
@@ -253,7 +303,8 @@ class Story:
                 name = (fact["call_id"], fact["key"])
                 if name not in self._seen:
                     self._seen.add(name)
-                    self.say(self._line(fact))
+                    if line := self._line(fact):
+                        self.say(line)
             await asyncio.sleep(0.2)
 
     def _line(self, fact: Row) -> str:
@@ -265,14 +316,18 @@ class Story:
             "who": who,
         }
         call = self._names.setdefault(fact["call_id"], self._name(fact["call_id"]))
+        if fact["kind"] == "heard" and "text" not in fact["detail"]:
+            return ""
         if fact["kind"] == "rang" and fact["who"] == "resident":
             return f"  {self._clock(fact['at'], fraction=True)}  {call}  {RANG_RESIDENT}"
-        words = CALL_BACK_WORDS if call == CALL_BACK else WORDS
+        words = {CALL_BACK: CALL_BACK_WORDS, SURVEY: SURVEY_WORDS}.get(call, WORDS)
         told = words.get(str(fact["kind"]), "{kind}").format_map(defaultdict(lambda: "–", detail))
         return f"  {self._clock(fact['at'], fraction=True)}  {call}  {told}"
 
     def _name(self, call: str) -> str:
         calls = [name for name in self._names.values() if name.startswith("звонок")]
+        if "-survey-" in call:
+            return SURVEY
         return CALL_BACK if "-callback-" in call else f"звонок {len(calls) + 1}"
 
     def _clock(self, at: datetime, *, day: bool = False, fraction: bool = False) -> str:
@@ -302,12 +357,21 @@ class Story:
         await self._until(there, f"{kind} {prompt or ''} of {of}")
 
     async def _recorded(self) -> bool:
-        calls = [await self._call_of(FIRST), await self._call_of(SECOND, "callback")]
+        calls = [
+            await self._call_of(FIRST, "inbound"),
+            await self._call_of(SECOND, "callback"),
+            await self._call_of(FIRST, "survey"),
+        ]
         rows = [await self.ledger.one("recordings.of_call", call=call["id"]) for call in calls]
         return all(row is not None and row["status"] == "attached" for row in rows)
 
     async def _promised(self) -> bool:
         return bool(await self._promises())
+
+    async def _settled(self) -> bool:
+        first, call = await self._call_of(FIRST, "inbound"), await self._call_of(FIRST, "survey")
+        ticket = await self.ledger.one("tickets.of_call", call=first["id"])
+        return call["ended_at"] is not None and ticket is not None and ticket["rating"] is not None
 
     async def _kept(self) -> bool:
         return all(promise["status"] == "kept" for promise in await self._promises())

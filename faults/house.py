@@ -1,6 +1,7 @@
 """A hotline to be hurt: the appliance as it is, one controller or two, and who is killed when.
 
-Prompts are beeps, so that a thousand calls fit into minutes; the rules of the chase are `chase.toml` beside.
+Prompts are beeps, so that a thousand calls fit into minutes; what the robot says has a pitch a meaning, so that who
+is rung hears what is wanted of her. The rules of the chase and of the robot are `chase.toml` and `survey.toml` beside.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import asyncpg
+from robocalls import rules as survey_rules
 
 from appliance import asterisk
 from appliance.hotline import DIRECTLY, Hotline
@@ -57,8 +59,27 @@ RESTART = 0.4
 BACK_WITHIN = 60.0
 RTP = 16_000, 16_399
 PORTS = 20_000, 30_000
-LONG_PROMPTS = frozenset({"welcome", "menu_main", "place_kept", "callback_accepted"})
+LONG_PROMPTS = frozenset(
+    {
+        "welcome", "menu_main", "place_kept", "callback_accepted",
+        "survey_by_key", "survey_question", "survey_thanks", "survey_transfer",
+    }
+)  # fmt: skip
 """Said while somebody is killed."""
+BEEP = 500
+GREETING, ROBOT, ASKS, THANKS, SORRY, COMMENT, OFFER, TRANSFER, GOODBYE = range(650, 2000, 150)
+"""Hertz: what she hears whom we call back, and what of the robot."""
+PITCHES = {
+    "callback_greeting": GREETING,
+    "survey_welcome": ROBOT, "survey_job": ROBOT, "survey_job_full": ROBOT, "survey_reopened": ROBOT,
+    "survey_question": ASKS, "survey_by_key": ASKS, "survey_clearer": ASKS, "survey_keys": ASKS,
+    "survey_keys_foreign": ASKS, "survey_which": ASKS,
+    "survey_thanks": THANKS, "survey_sorry": SORRY, "survey_comment": COMMENT,
+    "survey_offer": OFFER, "survey_offer_keys": OFFER, "survey_transfer": TRANSFER,
+    "survey_goodbye": GOODBYE, "survey_silent": GOODBYE, "survey_not_understood": GOODBYE,
+    "survey_opted_out": GOODBYE, "survey_refused": GOODBYE, "survey_later": GOODBYE,
+}  # fmt: skip
+"""At how many hertz a prompt sounds; the others at BEEP."""
 AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
@@ -74,6 +95,23 @@ class Kill:
     at: datetime
 
 
+Deed = Literal["means", "pressed", "spoke", "thanked", "handed_over", "left"]
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What a resident has done, or was told, in a call of the robot, as she and her phone know it.
+
+    She `means` to rate so, whenever she is asked; has `pressed` a key; `spoke` after the tone; was `thanked` for the
+    key she had pressed last; was told that she is `handed_over` to a dispatcher; `left` without an answer.
+    """
+
+    number: str
+    at: datetime
+    deed: Deed
+    key: str | None = None
+
+
 class House:
     """`async with House(native, home) as house` is the running hotline."""
 
@@ -87,10 +125,12 @@ class House:
         long_prompt: float = 1.5,
         queue_limit: float = 60.0,
         offer_after: float = 60.0,
+        a_day: int = 3,
     ) -> None:
-        """`prompt` and `long_prompt` are how many seconds prompts sound."""
+        """`prompt` and `long_prompt` are how many seconds prompts sound, `a_day` how often the robot may ring one."""
         self.home = home
         self.kills: list[Kill] = []
+        self.acts: list[Act] = []
         self.offenders: set[str] = set()
         """What checks have found so far."""
         self._secrets = Secrets.load(home)
@@ -100,16 +140,22 @@ class House:
         text = menus.read_text("utf-8").replace("wait = 5", "wait = 1").replace("tries = 3", "tries = 1")
         menus.write_text(text, "utf-8")
         _record(dialplan, home / "recorded", prompt, long_prompt)
-        postgres, ami, sip, agi, panel, link, agi_too, panel_too, link_too = _free_ports(9)
+        rules = (files("faults") / "survey.toml").read_text("utf-8").replace("a_day = 3", f"a_day = {a_day}")
+        (home / "survey.toml").write_text(rules, "utf-8")
+        self.survey_rules = survey_rules.read(home / "survey.toml")
+        postgres, ami, sip, *ours = _free_ports(11)
+        (agi, audio, panel, link), (agi_too, audio_too, panel_too, link_too) = ours[:4], ours[4:]
         self._base = Settings(
             home=home,
             native=native.root,
             dialplan=dialplan,
             recorded=home / "recorded",
             chase=Path(str(files("faults") / "chase.toml")),
+            surveys=home / "survey.toml",
             postgres_port=postgres,
             ami_port=ami,
             agi_port=agi,
+            audio_port=audio,
             sip_port=sip,
             panel_port=panel,
             rtp_from=RTP[0],
@@ -120,9 +166,10 @@ class House:
         self.wires = {"controller": Wire(link, ami)}
         self._panels = {"controller": panel}
         self._agis = {"controller": agi}
+        self._ears = {"controller": audio}
         if controllers > 1:
             self.wires[SECOND] = Wire(link_too, ami)
-            self._panels[SECOND], self._agis[SECOND] = panel_too, agi_too
+            self._panels[SECOND], self._agis[SECOND], self._ears[SECOND] = panel_too, agi_too, audio_too
         self.passwords: dict[str, str] = {}
 
     @property
@@ -167,6 +214,7 @@ class House:
         ports = {
             "DOZVON_AMI_PORT": str(self.wires[name].port),
             "DOZVON_AGI_PORT": str(self._agis[name]),
+            "DOZVON_AUDIO_PORT": str(self._ears[name]),
             "DOZVON_PANEL_PORT": str(self._panels[name]),
             "DOZVON_ASTERISK_LAYOUT": str(self._layout(name)),
         }
@@ -222,6 +270,27 @@ class House:
     def _sip(self) -> str:
         return f"127.0.0.1:{self._base.sip_port}"
 
+    async def job_done(self, number: str, agreed_in: float = 0) -> int:
+        """A job of the resident with that number is closed this moment, to be asked about so many seconds later at
+        the earliest; she has consented. The ticket's number."""
+        async with self.ledger.acquire() as ledger, ledger.transaction():
+            company = await ledger.fetchval("SELECT company_id FROM lines WHERE number = $1", LINE)
+            if not await ledger.fetchval("SELECT 1 FROM resident_phones WHERE phone = $1", number):
+                await _move_in(ledger, company, number)
+            row = await ledger.fetchrow(
+                """INSERT INTO tickets (
+                       company_id, house_id, flat, resident_id, phone, category, content, status, registered_at,
+                       closed_at, survey_at, result)
+                   SELECT p.company_id, f.house_id, f.number, r.id, p.phone, 'lift', 'не работает', 'closed', now(),
+                          clock_timestamp(), clock_timestamp() + $2 * interval '1 s', 'сделано'
+                   FROM resident_phones p JOIN residents r ON r.id = p.resident_id JOIN flats f ON f.id = r.flat_id
+                   WHERE p.phone = $1 RETURNING number""",
+                number,
+                agreed_in,
+            )
+            await ledger.execute("SELECT pg_notify('surveys', '')")
+        return int(row["number"])
+
     # what is so
 
     async def until(self, look: Callable[[], Awaitable[T | None]], what: str, within: float = PATIENCE) -> T:
@@ -271,7 +340,12 @@ class House:
             if not health.get("well") or health["waiting"] or health["calls"]:
                 return False
         on = """SELECT EXISTS (SELECT FROM calls WHERE ended_at IS NULL)
-                    OR EXISTS (SELECT FROM promises WHERE closed_at IS NULL)"""
+                    OR EXISTS (SELECT FROM promises WHERE closed_at IS NULL)
+                    OR EXISTS (SELECT FROM surveys WHERE status = 'calling')
+                    OR EXISTS (SELECT FROM surveys  -- who waits for another day waits in peace
+                               WHERE status = 'planned' AND next_attempt_at < now() + interval '1 minute')
+                    OR EXISTS (SELECT FROM tickets t WHERE status = 'closed' AND NOT EXISTS (
+                        SELECT FROM surveys WHERE ticket = t.number AND closed_at = t.closed_at))"""
         return not await self.ledger.fetchval(on) and await self.channels() == 0
 
     # what is done to it
@@ -310,6 +384,11 @@ class House:
                 """UPDATE promises SET status = 'withdrawn', closed_at = now(), next_attempt_at = NULL,
                        answer_mark_at = NULL, due_mark_at = NULL, why = 'a case that went wrong'
                    WHERE closed_at IS NULL"""
+            )
+            await self.ledger.execute(
+                """UPDATE surveys SET status = 'cancelled', why = 'a case that went wrong', result = NULL,
+                       rating = NULL, settled_at = now(), next_attempt_at = NULL
+                   WHERE settled_at IS NULL"""
             )
 
     async def is_back(self, part: str, dead: int) -> None:
@@ -360,9 +439,33 @@ def _record(dialplan: Path, folder: Path, short: float, long: float) -> None:
     for place in (folder, *(folder / company for company in COMPANIES)):
         place.mkdir(parents=True)
     for name in Phrasebook.read(dialplan / "phrases" / "ru.toml").phrases:
-        sound.to_wav(sound.tone(500, long if name in LONG_PROMPTS else short), folder / f"{name}.wav")
+        beep = sound.tone(PITCHES.get(name, BEEP), long if name in LONG_PROMPTS else short)
+        sound.to_wav(beep, folder / f"{name}.wav")
     for company in COMPANIES:
         shutil.copy(folder / "welcome.wav", folder / company / "welcome.wav")
+
+
+async def _move_in(ledger: Any, company: int, number: str) -> None:
+    """A resident of her own flat who has consented to be asked by the robot."""
+    house = await ledger.fetchval(
+        """INSERT INTO houses (company_id, address) VALUES ($1, 'Лесная улица, дом 15')
+           ON CONFLICT (company_id, address) DO UPDATE SET address = excluded.address RETURNING id""",
+        company,
+    )
+    flat = await ledger.fetchval(
+        "INSERT INTO flats (company_id, house_id, number) VALUES ($1, $2, $3) RETURNING id",
+        company, house, number[-5:],
+    )  # fmt: skip
+    person = await ledger.fetchval(
+        "INSERT INTO residents (company_id, flat_id, name) VALUES ($1, $2, $3) RETURNING id",
+        company, flat, f"Житель {number}",
+    )  # fmt: skip
+    await ledger.execute("INSERT INTO resident_phones VALUES ($1, $2, $3)", number, company, person)
+    await ledger.execute(
+        """INSERT INTO consents (company_id, resident_id, kind, given, since, source)
+           VALUES ($1, $2, 'robocall', true, '2026-01-01', 'заявление')""",
+        company, person,
+    )  # fmt: skip
 
 
 async def _not_long(seconds: float) -> None:

@@ -11,9 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 TRUNK = "from-trunk"
+ROBOT = "-survey-"
+"""A part of the ids of the robot's calls."""
 DISPATCHER = re.compile(r"PJSIP/\d{3}-[0-9a-f]+$")
 HARDLY_BEGUN = timedelta(seconds=5)
 """Who is cut off sooner after the answer has been missed."""
@@ -23,12 +25,12 @@ UNSURE = timedelta(seconds=1.5)
 
 @dataclass(slots=True)
 class LoggedCall:
-    """A resident's call, or a call back, as Asterisk tells it."""
+    """A resident's call, a call back, or one of the robot's, as Asterisk tells it."""
 
     id: str
-    number: str
-    """The resident, as Asterisk had it."""
-    inbound: bool
+    number: str | None
+    """The resident, as Asterisk had it; of the robot's calls it tells only the id."""
+    direction: Literal["inbound", "callback", "survey"]
     began_at: datetime
     ended_at: datetime | None = None
     """None: nobody saw it end."""
@@ -37,6 +39,8 @@ class LoggedCall:
     met_at: datetime | None = None
     """A dispatcher and the resident came into one bridge."""
     met_until: datetime | None = None
+    handed_over_at: datetime | None = None
+    """The robot has let her go to the dispatchers."""
 
     @property
     def over_at(self) -> datetime | None:
@@ -58,7 +62,7 @@ class Ring:
     """A leg that rang a resident, for as long as its channel was there."""
 
     call: str
-    number: str
+    number: str | None
     began_at: datetime
     ended_at: datetime | None = None
 
@@ -94,7 +98,9 @@ class _Reader:
                 self._starts(row, at)
             case "USER_DEFINED" if row["usereventname"] == "Callback":
                 number = str(extra.get("extra", "")).split("|")[1]
-                self.story.calls[unique] = LoggedCall(unique, number, False, at)
+                self.story.calls[unique] = LoggedCall(unique, number, "callback", at)
+            case "USER_DEFINED" if row["usereventname"] == "HandedOver" and unique in self.story.calls:
+                self.story.calls[unique].handed_over_at = at
             case "BRIDGE_ENTER":
                 self.bridges.setdefault(str(extra["bridge_id"]), set()).add(unique)
                 self._meet(self.bridges[str(extra["bridge_id"])], at)
@@ -108,9 +114,12 @@ class _Reader:
         channel = self.channels[unique] = _Channel(row["channame"], linked, at)
         if row["context"] != TRUNK:
             return
+        if unique == linked and ROBOT not in unique:
+            self.story.calls[unique] = LoggedCall(unique, row["num"], "inbound", at)
+            return
         if unique == linked:
-            self.story.calls[unique] = LoggedCall(unique, row["num"], True, at)
-        elif linked in self.story.calls:
+            self.story.calls[unique] = LoggedCall(unique, None, "survey", at)
+        if linked in self.story.calls:
             channel.leg = Ring(linked, self.story.calls[linked].number, at)
             self.story.rings.append(channel.leg)
 
@@ -120,7 +129,7 @@ class _Reader:
         if channel is not None and channel.leg is not None:
             return self.story.calls.get(channel.leg.call)
         call = self.story.calls.get(unique)
-        return call if call is not None and call.inbound else None
+        return call if call is not None and call.direction == "inbound" else None
 
     def _meet(self, members: set[str], at: datetime) -> None:
         has_dispatcher = any(u in self.channels and DISPATCHER.match(self.channels[u].name) for u in members)
@@ -146,7 +155,7 @@ class _Reader:
         call = self.story.calls.get(linked)
         if call is None:
             return
-        if call.inbound:
+        if call.direction != "callback":
             if unique == call.id:
                 call.ended_at = at
         elif not any(c.linkedid == linked for c in self.channels.values()):
@@ -176,7 +185,7 @@ def _die(reader: _Reader, at: datetime) -> None:
         if channel.leg is not None:
             channel.leg.ended_at = at
         call = reader.story.calls.get(channel.linkedid)
-        if call is not None and call.ended_at is None and (not call.inbound or call.id == unique):
+        if call is not None and call.ended_at is None and (call.direction == "callback" or call.id == unique):
             call.died_at = at
             if call.met_at is not None and call.met_until is None:
                 call.met_until = at

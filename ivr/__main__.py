@@ -102,7 +102,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     blocks.arguments(command("block", blocks.blocks, "numbers nobody is owed a call"))
     reports.arguments(command("report", reports.reports, "the law's two figures for a day or a month"))
-    surveys.arguments(command("survey", surveys.surveys, "the robot asks what a job was worth, and what was said"))
+    surveys.arguments(
+        command("survey", surveys.surveys, "the robot asks what a job was worth, and what was said")
+    )
     return parser
 
 
@@ -143,13 +145,17 @@ async def _check_robot(settings: Settings) -> None:
         return
     ears = open_ears(model)
     missing = ears.missing(pack.words())
-    print(f"the robot hears with {ears.name}: {len(pack.words()) - len(missing)} of {len(pack.words())} words")
+    print(
+        f"the robot hears with {ears.name}: {len(pack.words()) - len(missing)} of {len(pack.words())} words"
+    )
     if missing:
         print(f"  words it does not know, and takes for other speech: {', '.join(missing)}")
     if (speaks := await voice(settings)) is not None:
         trial = await self_test(ears, speaks)
         heard = zip(trial.said, trial.understood, strict=True)
-        print("  tried: " + "; ".join(f"said «{said}», understood «{understood}»" for said, understood in heard))
+        print(
+            "  tried: " + "; ".join(f"said «{said}», understood «{understood}»" for said, understood in heard)
+        )
         print(f"  it can follow {calls_at_once(trial.factor)} calls at once")
 
 

@@ -22,7 +22,6 @@ from zoneinfo import ZoneInfo
 
 from aiohttp import web
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from robocalls.campaign import Campaign
 
 from callback import rules as chase_rules
 from callback import words
@@ -58,6 +57,7 @@ from panel.events import Changes
 from panel.web import Panel
 from recordings import audio, keeper
 from robocalls import rules as survey_rules
+from robocalls.campaign import Campaign
 from robocalls.nouns import Job
 from robocalls.survey import Transfer
 from tickets import limits
@@ -366,7 +366,9 @@ class Controller:
             ring=rules.ring,
             carries=self.carries,
             calls=self.switchboard.calls,
+            ears_at=f"{settings.audio_advertise or settings.audio_host}:{settings.audio_port}",
             answered=talker.expect,
+            now=now,
         )
         campaign = Campaign(
             self.ledger, robot, rules, _controller(), ZoneInfo(settings.time_zone), conf.DEFAULT_QUEUE

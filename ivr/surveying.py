@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from robocalls.campaign import Campaign
-
 from ivr.asterisk.audiosocket import AudioServer, AudioStream
 from ivr.asterisk.follower import Follower
 from ivr.asterisk.listening import AudioLine
@@ -29,6 +27,7 @@ from ivr.speech.listener import Listener
 from ivr.store import Outbox
 from ivr.switchboard import Switchboard
 from ivr.ticks import whenever
+from robocalls.campaign import Campaign
 from robocalls.nouns import Job, Said
 from robocalls.survey import Transfer, survey
 

@@ -145,18 +145,18 @@ def last_moment(it: Standing, rules: Rules) -> datetime:
 def first_moment(
     it: Standing, rules: Rules, earliest: datetime, zone: ZoneInfo
 ) -> tuple[datetime, Why | None]:
-    """From `earliest` on the first moment at which clock and counts let her be rung, and what it waits for."""
+    """From `earliest` on the first moment at which clock and counts let her be rung, and why not before."""
     moment, why = earliest.astimezone(UTC), None
     if it.agreed_at is not None and it.agreed_at > moment:
         moment, why = it.agreed_at.astimezone(UTC), Why.AGREED
     last = max(last_moment(it, rules), moment) + timedelta(days=1)
     while moment <= last:
         if not _is_open(moment, rules, zone) and not _is_her_hour(it, rules, moment):
-            moment, why = _next_opening(moment, rules, zone), Why.QUIET_HOURS
+            moment, why = _next_opening(moment, rules, zone), why or Why.QUIET_HOURS
         elif _rung_that_day(it, moment, zone) >= rules.a_day:
-            moment, why = _midnight_after(moment, zone), Why.A_DAY
+            moment, why = _midnight_after(moment, zone), why or Why.A_DAY
         elif len(week := sorted(rung for rung in it.rung if rung > moment - WEEK)) >= rules.a_week:
-            moment, why = (week[-rules.a_week] + WEEK).astimezone(UTC), Why.A_WEEK
+            moment, why = (week[-rules.a_week] + WEEK).astimezone(UTC), why or Why.A_WEEK
         else:
             break
     return moment, why

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from ivr.store import Row, Store
 from robocalls import campaign
-from robocalls.allowed import LOOKED_BACK, Go, Never, Standing, Wait, allowed
+from robocalls.allowed import LOOKED_BACK, Go, Never, Standing, Wait, Why, allowed
 from robocalls.nouns import Status
 from robocalls.rules import Rules
 
@@ -23,6 +23,7 @@ class Outlook:
     """What is to become of one survey."""
 
     row: Row
+    """Its `id` is None when nobody has planned it yet."""
     at: datetime | None = None
     """Not before then; None: she is being asked now, or never will be."""
     why: str | None = None
@@ -49,10 +50,11 @@ async def outlook(
     looks: list[Outlook] = []
     with suppress(_TakenBack):
         async with store.transaction() as one:
-            await campaign.plan(one, rules, zone, now)
+            new = set(await campaign.plan(one, rules, zone, now))
             rows = await one.all("survey_book.outlook", since=since, ticket=ticket)
             standings = await _standings(one, rows, rules, zone, now)
             looks = [_look(row, standings, rules, now) for row in rows]
+            looks = [_unplanned(look) if look.row["id"] in new else look for look in looks]
             raise _TakenBack
     return looks
 
@@ -60,17 +62,25 @@ async def outlook(
 async def askable(
     store: Store, rules: Rules, zone: ZoneInfo, now: datetime, ticket: int | None = None
 ) -> tuple[list[int], list[Outlook]]:
-    """Planned surveys whose residents may be rung at this moment; and the others, with what they wait for."""
+    """Planned surveys whose residents may be rung at this moment; and the others, with what they wait for.
+
+    The ladder's pause is passed over; an hour that was agreed, or asked for («позже»), is not.
+    """
     rows = await store.all("survey_book.outlook", since=now, ticket=ticket)
     planned = [row for row in rows if row["status"] == Status.PLANNED]
     standings = await _standings(store, planned, rules, zone, now)
-    looks = [_look({**row, "next_attempt_at": now}, standings, rules, now) for row in planned]
+    at_once = [row if row["why"] == Why.LATER else {**row, "next_attempt_at": now} for row in planned]
+    looks = [_look(row, standings, rules, now) for row in at_once]
     go = [look for look in looks if look.at is not None and look.at <= now]
     return [look.row["id"] for look in go], [look for look in looks if look not in go]
 
 
 class _TakenBack(Exception):
     """Ends a transaction that was to change nothing."""
+
+
+def _unplanned(look: Outlook) -> Outlook:
+    return replace(look, row={**look.row, "id": None})
 
 
 async def _standings(

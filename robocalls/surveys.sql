@@ -242,7 +242,7 @@ WITH answer AS (
           AND NOT (a.result IN ('rated', 'not_done') AND later.result IN ('refused', 'opted_out', 'human', 'later')))
     ORDER BY result IN ('rated', 'not_done') DESC, at DESC, key DESC LIMIT 1
 ), asked AS (
-    SELECT t.number AS ticket, s.id AS survey, s.phone, s.closed_at, stands.*, stands.key = answer.key AS is_new,
+    SELECT t.number AS ticket, s.id AS survey, s.phone, s.closed_at, s.status AS stage, s.result AS came_to, stands.*, stands.key = answer.key AS is_new,
            answer.result AS wish, answer.at AS wished_at, answer.by AS wished_by,
            sc.attempt = (SELECT max(attempt) FROM survey_calls WHERE survey_id = s.id) AS is_last,
            coalesce(stands.result = 'not_done' OR stands.rating <= 2, false) AS is_bad,
@@ -295,15 +295,16 @@ WITH answer AS (
          END
     ORDER BY step
 ), late AS (
-    -- settled before it was written down: a controller died with it on its disk
+    -- settled before it was written down: a controller died with it on its disk. What `asked` has locked is as it is
+    -- now, `s` may be as it was when this statement began.
     UPDATE surveys s SET
         status = 'done', result = asked.result, rating = asked.rating, why = NULL, next_attempt_at = NULL,
         settled_at = coalesce(s.settled_at, asked.at)
     FROM asked
-    WHERE s.id = asked.survey AND s.status <> 'calling'
-      AND (is_last AND s.status = 'done'
+    WHERE s.id = asked.survey AND stage <> 'calling'
+      AND (is_last AND stage = 'done'
            OR asked.result IN ('rated', 'not_done', 'refused', 'opted_out', 'wrong_number', 'human')
-              AND (s.result IS NULL OR s.result NOT IN ('rated', 'not_done')))
+              AND (came_to IS NULL OR came_to NOT IN ('rated', 'not_done')))
 ), opted_out AS (
     INSERT INTO opt_outs (phone, since, how, who)
     SELECT phone, wished_at, CASE wished_by WHEN 'key' THEN 'key' ELSE 'word' END, 'resident' FROM asked

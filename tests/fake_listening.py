@@ -403,6 +403,10 @@ class FakeAsterisk:
         self.send(0x00)
         self.writer.write_eof()
 
+    def falls_silent(self) -> None:
+        """Not even silence is sent any more."""
+        self._tasks[0].cancel()
+
     async def until(self, seen: Callable[[], object], what: str) -> None:
         deadline = asyncio.get_running_loop().time() + PATIENCE
         while not seen():

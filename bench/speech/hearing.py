@@ -6,8 +6,7 @@ Nothing here is paced: after every frame it waits until the ears have thought, s
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bench.speech import spoil
@@ -15,7 +14,7 @@ from bench.speech.clips import NONE, RATINGS, Clip, Phrase
 from ivr.dialplan.understanding import Pack, Rating, Wish
 from ivr.heard import Heard, Noise, Word
 from ivr.speech.activity import Detectors
-from ivr.speech.ears import Hearing, Recogniser
+from ivr.speech.ears import Recogniser
 from ivr.speech.listener import Listener, SpeechBegan
 
 UNSURE, SILENCE = "unsure", "silence"
@@ -67,65 +66,8 @@ class Judged:
         return self.outcome in {UNSURE, SILENCE}
 
 
-class Attended:
-    """A recogniser that knows whether anything is being thought about."""
-
-    def __init__(self, ears: Recogniser) -> None:
-        self._ears = ears
-        self._thinking = 0
-        self._idle = asyncio.Event()
-        self.name, self.rate = ears.name, ears.rate
-
-    def listen(self, phrases: Sequence[str]) -> Hearing:
-        return _AttendedHearing(self, self._ears.listen(phrases))
-
-    def missing(self, phrases: Iterable[str]) -> tuple[str, ...]:
-        return self._ears.missing(phrases)
-
-    def begin(self) -> None:
-        self._thinking += 1
-        self._idle.clear()
-
-    def end(self) -> None:
-        self._thinking -= 1
-        if not self._thinking:
-            self._idle.set()
-
-    async def settled(self) -> None:
-        """Until nothing is thought about, and who waited for a thought has gone on."""
-        await _breathe()
-        while self._thinking:
-            await self._idle.wait()
-            await _breathe()
-
-
-class _AttendedHearing:
-    def __init__(self, attended: Attended, hearing: Hearing) -> None:
-        self._attended, self._hearing = attended, hearing
-
-    async def feed(self, pcm: bytes) -> tuple[Word, ...]:
-        self._attended.begin()
-        try:
-            return await self._hearing.feed(pcm)
-        finally:
-            self._attended.end()
-
-    async def finish(self) -> tuple[Word, ...]:
-        self._attended.begin()
-        try:
-            return await self._hearing.finish()
-        finally:
-            self._attended.end()
-
-
-async def _breathe() -> None:
-    """Let every task that can go on do so: none of them hands over more than a few times."""
-    for _ in range(4):
-        await asyncio.sleep(0)
-
-
 async def listen(
-    ears: Attended, detectors: Detectors, pack: Pack, asked: str, frames: Iterable[bytes]
+    ears: Recogniser, detectors: Detectors, pack: Pack, asked: str, frames: Iterable[bytes]
 ) -> list[tuple[float, SpeechBegan | Heard | Noise]]:
     """All that the listener tells, and after how many seconds of sound."""
     listener = Listener(ears, detectors)
@@ -134,7 +76,7 @@ async def listen(
     try:
         for number, frame in enumerate(frames, start=1):
             listener.feed(frame)
-            await ears.settled()
+            await listener.caught_up()
             while not listener.events.empty():
                 told.append((number * FRAME, listener.events.get_nowait()))
     finally:
@@ -142,7 +84,9 @@ async def listen(
     return told
 
 
-async def judged(clip: Clip, sound: spoil.Heard, ears: Attended, detectors: Detectors, pack: Pack) -> Judged:
+async def judged(
+    clip: Clip, sound: spoil.Heard, ears: Recogniser, detectors: Detectors, pack: Pack
+) -> Judged:
     phrase = clip.spoken.phrase
     told = await listen(ears, detectors, pack, phrase.asked, sound.frames)
     began = [at - sound.begins for at, event in told if isinstance(event, SpeechBegan)]

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from appliance.native import Native
 from bench.speech import loose
 from bench.speech.clips import NONE, RATINGS, Clip, Studio
-from bench.speech.hearing import SILENCE, UNSURE, Attended, Judged, judged
+from bench.speech.hearing import SILENCE, UNSURE, Judged, judged
 from ivr.dialplan.understanding import Pack
 from ivr.speech.activity import Detectors
 from ivr.speech.ears import Vosk, open_ears
@@ -51,9 +51,10 @@ class Judge:
         self._babble: Samples = np.load(bench.babble)
 
     async def hear(self, clips: Sequence[Clip]) -> list[Judged]:
-        ears = Attended(self._ears)
         return [
-            await judged(clip, self._studio.heard(clip, self._babble), ears, self._detectors, self._pack)
+            await judged(
+                clip, self._studio.heard(clip, self._babble), self._ears, self._detectors, self._pack
+            )
             for clip in clips
         ]
 

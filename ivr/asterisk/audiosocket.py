@@ -31,6 +31,8 @@ SILENCE = bytes(FRAME)
 KEYS = frozenset(b"0123456789*#")
 """The keys a telephone has; A to D are nobody's answer."""
 HEADER = 3
+INTRODUCTION = b"\x01\x00\x10"
+"""The header of the UUID: what Asterisk says first."""
 LONGEST = 8_192
 """Bytes of payload; half a second of sound. Asterisk sends 20 ms at a time."""
 MOST_CONNECTIONS = 1_000
@@ -232,6 +234,8 @@ class _Peer(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._read += data
         try:
+            if self._stream is None and not INTRODUCTION.startswith(self._read[: len(INTRODUCTION)]):
+                raise PeerError(f"this is not AudioSocket: {bytes(self._read[:16])!r}")
             for kind, payload in _frames(self._read):
                 self._take(kind, payload)
         except PeerError as error:
@@ -253,8 +257,6 @@ class _Peer(asyncio.Protocol):
         if self._stream is not None:
             self._stream._take(kind, payload)
             return
-        if kind != _Kind.UUID or len(payload) != 16:
-            raise PeerError(f"this is not AudioSocket: kind {kind:#04x}, {payload[:16]!r}")
         self._timer.cancel()
         self._stream = self._server._admit(UUID(bytes=payload), self._transport)
         asyncio.get_running_loop().call_later(READ_WITHIN, self._stream._let_go_unwanted)

@@ -115,8 +115,6 @@ def render(
         "ami_acl": "" if everywhere else "deny = 0.0.0.0/0.0.0.0\npermit = 127.0.0.0/255.0.0.0",
         "agi_host": settings.agi_advertise or settings.agi_host,
         "agi_port": settings.agi_port,
-        "audio_host": settings.audio_advertise or settings.audio_host,
-        "audio_port": settings.audio_port,
         "sip_host": settings.sip_host,
         "sip_port": settings.sip_port,
         "rtp_from": settings.rtp_from,

@@ -25,13 +25,16 @@ class AmiRobot:
         ring: timedelta,
         carries: int,
         calls: Mapping[str, Call],
+        ears_at: str,
         answered: Callable[[Job], Awaitable[UUID]],
+        now: Callable[[], datetime],
     ) -> None:
         """`dial_out` is the dial string with {number}; `ring` how long her phone rings; `carries` how many calls the
-        ears can follow; `calls` those that go on. `answered` has the prompts of a job ready and tells by which id
-        its stream will ask for them."""
+        ears can follow; `calls` those that go on; `ears_at` where Asterisk finds our AudioSocket door. `answered` has
+        the prompts of a job ready and tells by which id its stream will ask for them."""
         self._ami, self.name, self._dial_out = ami, name, dial_out
-        self._ring, self.carries, self._calls, self._answered = ring, carries, calls, answered
+        self._ring, self.carries, self._calls = ring, carries, calls
+        self._ears_at, self._answered, self._now = ears_at, answered, now
 
     def is_on_the_line(self, phone: str) -> bool:
         return on_the_line(self._calls, phone)
@@ -48,10 +51,10 @@ class AmiRobot:
         if self._dial_out is None or not is_number(job.phone):
             raise PeerError(f"{job.call}: nobody can be rung: no trunk, or a strange number")
         stream = await self._answered(job)
-        if not self._ami.linked:
-            raise PeerError(f"{job.call}: not sent: no AMI link")
+        if not self._ami.linked or self._now() > place_by:
+            raise PeerError(f"{job.call}: not sent: no AMI link, or too late by now")
         line = job.line if job.line and is_number(job.line) else ""
-        variables = {"EARS": str(stream), "PHONE": job.phone, "LINE": line}
+        variables = {"EARS": str(stream), "EARS_AT": self._ears_at, "PHONE": job.phone, "LINE": line}
         await self._ami.ask(
             "Originate",
             to_the_end=False,

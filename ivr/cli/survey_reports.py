@@ -173,8 +173,8 @@ def _exceptions(made: Report, said: Words) -> list[str]:
         "",
         f"Нужно посмотреть: {len(made.exceptions)}",
         *(
-            f"  заявка № {row['ticket']:<6} опрос {row['id']:<6} {moment(row['closed_at'], zone)}  {shown(row['phone'])}  "
-            f"{said.of('look', look)}"
+            f"  заявка № {row['ticket']:<6} опрос {row['id']:<6} {moment(row['closed_at'], zone)}  "
+            f"{shown(row['phone'])}  {said.of('look', look)}"
             for look, row in made.exceptions
         ),
     ]
@@ -218,8 +218,8 @@ def sheet(made: Report, said: Words, calls: Words) -> list[list[Any]]:
     """Every closed job, a row each under their titles."""
     zone = made.period.zone
     titles = [
-        "заявка", "опрос", "закрыта", "компания", "категория", "номер", "адрес", "квартира", "состояние", "итог", "оценка",
-        "как", "звонков", "ответ", "почему", "открыта снова", "диспетчер", "комментарий", "посмотреть",
+        "заявка", "опрос", "закрыта", "компания", "категория", "номер", "адрес", "квартира", "состояние", "итог",
+        "оценка", "как", "звонков", "ответ", "почему", "открыта снова", "диспетчер", "комментарий", "посмотреть",
     ]  # fmt: skip
     return [
         titles,

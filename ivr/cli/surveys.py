@@ -21,7 +21,7 @@ from ivr.errors import DozvonError, Refused
 from ivr.heard import UNKNOWN
 from ivr.ledger import Ledger
 from ivr.settings import Settings
-from ivr.store import Row
+from ivr.store import Row, Store
 from robocalls import book, rules
 from robocalls.nouns import Result, Status
 from robocalls.outlook import Outlook, askable, outlook
@@ -141,10 +141,9 @@ def planned(looks: Sequence[Outlook], at: datetime, said: Words, settings: Setti
     if off:
         print("\nНе спросит:")
         table([_line(look, at, said, settings) for look in off], {**columns, "почему": "why"}, settings)
-    ready = sum(look.at is not None and look.at <= at for look in ask)
+    ready, on = sum(look.at is not None and look.at <= at for look in ask), sum(look.is_on for look in ask)
     print(
-        f"\nВсего: спросит {len(ask)}, из них можно сейчас {ready}, говорит сейчас {sum(look.is_on for look in ask)}; "
-        f"не спросит {len(off)}"
+        f"\nВсего: спросит {len(ask)}, из них можно сейчас {ready}, говорит сейчас {on}; не спросит {len(off)}"
     )
 
 
@@ -158,7 +157,6 @@ def _line(look: Outlook, at: datetime, said: Words, settings: Settings) -> dict[
         when = "можно сейчас"
     return {
         **row,
-        "id": row["id"] if row["attempts"] or row["status"] != Status.PLANNED else None,
         "when": when,
         "category": words.read(settings.language).of("category", row["category"]),
         "why": said.of("why", look.why),
@@ -180,25 +178,25 @@ async def _run(options: argparse.Namespace, settings: Settings, ledger: Ledger, 
     print(f"Можно спросить сейчас: {len(ids)} (раньше срока {len(moved)}); позже или никогда: {len(others)}")
     for why, count in Counter(look.why for look in others).most_common():
         print(f"  {said.of('why', why) or 'ждёт своего часа'}: {count}")
-    await follow(ledger, began, only, now)
+    await follow(ledger, began, only, now, sys.stdout)
 
 
 async def follow(
-    ledger: Ledger,
+    store: Store,
     began: datetime,
     ids: Sequence[int] | None,
     clock: Callable[[], datetime],
-    out: TextIO = sys.stdout,
+    out: TextIO,
 ) -> None:
     """One line of progress until nothing is under way or due. Whoever stops looking stops no call."""
     line, gone = _Line(out), 0
     try:
         while True:
-            state = await book.progress(ledger, began, clock(), ids)
+            state = await book.progress(store, began, clock(), ids)
             line.show(progress(state))
             if not state["calling"] and not state["due"]:
                 break
-            gone = 0 if await book.is_anybody_calling(ledger) else gone + 1
+            gone = 0 if await book.is_anybody_calling(store) else gone + 1
             if gone == GONE_AFTER:
                 raise DozvonError(f"the controller is gone; {NOBODY_CALLS}")
             await asyncio.sleep(LOOK_EVERY)

@@ -1,8 +1,7 @@
 """Is what we hear our own prompt coming back?
 
 A line's echo comes within a few dozen milliseconds, a loud-speaking telephone's within half a second, both quieter
-than what was played. It resembles what was played at one and the same delay; a person does so only by chance, and
-at another delay each time.
+than what was played. It resembles what was played at one delay; a person's voice does so only by chance.
 """
 
 from __future__ import annotations
@@ -19,19 +18,25 @@ HEARD = 0.2
 LONGEST_DELAY = 0.5
 PLAYED = HEARD + LONGEST_DELAY
 ALIKE = 0.7
-"""The correlation from which it is an echo, at whatever delay: a person's voice seldom reaches it by chance."""
+"""The correlation from which it is an echo. A line's echo has 0.9; a voice comes so near in 1 of 100 moments."""
+DOUBTFUL, DOUBTS = 0.45, 5
+"""Between this and ALIKE it may be an echo blurred by a room: so many moments are waited for a clearer one."""
+CERTAIN = 3
+"""Moments after which the echo's delay is known …"""
 STILL_ALIKE = 0.35
-"""The same at the delay found before: there chance gives 0.1 to 0.2, and a room blurs the echo."""
+"""… and the correlation there that makes it an echo: by chance a voice has 0.1 to 0.2 at one certain delay."""
 NEAR = 32
 """Samples by which the delay may wander: 4 ms."""
-QUIETER = 3.0
+QUIETER = 5.0
 """dB at least by which an echo is quieter than what was played."""
-LOUDER = 6.0
-"""dB above the echo expected at which somebody speaks over it."""
+LOUDER = 3.0
+"""dB above the echo's usual strength: with little likeness besides, somebody speaks over it."""
+NOW = 0.064
+"""Seconds in which that shows first."""
 SILENT = -55.0
-"""dBFS; nothing was played."""
+"""dBFS: nothing was played."""
 SIZE = 8192
-"""Of the transform: more than both together."""
+"""Of the transform: both together fit in."""
 
 
 class EchoGuard:
@@ -41,9 +46,13 @@ class EchoGuard:
         self._heard: deque[Samples] = deque(maxlen=round(HEARD * RATE / FRAME))
         self._played: deque[Samples] = deque(maxlen=round(PLAYED * RATE / FRAME))
         self._sounding = 0
-        """Frames for which an echo may still come."""
-        self._delay: int | None = None
+        """Frames during which an echo may still come."""
+        self._delay = 0
         self._gain = 0.0
+        """dB; below 0."""
+        self._times = 0
+        """How often it was seen at that delay."""
+        self._doubts = 0
 
     def feed(self, heard: Samples, played: Samples | None) -> None:
         """Take 20 ms of both."""
@@ -55,31 +64,52 @@ class EchoGuard:
         self._played.append(played if played is not None else np.zeros(len(heard), np.float32))
 
     def is_echo(self) -> bool:
-        """Is the last fifth of a second nothing but our own sound?"""
+        """Is the last sound nothing but our own? Asked of sound with a voice in it."""
         if not self._sounding:
+            self._doubts = 0
             return False
         heard, played = np.concatenate(self._heard), np.concatenate(self._played)
-        alike, played_level = _compare(heard, played)
-        heard_level = decibels(heard)
-        best = int(alike.argmax())
-        if alike[best] >= ALIKE and heard_level < played_level[best] - QUIETER:
-            self._delay = best
-            self._gain = heard_level - played_level[best]
-            return True
-        if self._delay is None:
+        if self._is_known and self._is_spoken_over(heard, played):
             return False
-        near = slice(max(0, self._delay - NEAR), self._delay + NEAR + 1)
-        expected = float(played_level[near].max()) + self._gain
-        return bool(alike[near].max() >= STILL_ALIKE and heard_level < expected + LOUDER)
+        alike, gain = _compare(heard, played)
+        best = int(alike.argmax())
+        if alike[best] >= ALIKE and gain[best] <= -QUIETER:
+            self._learn(best, float(gain[best]))
+            return True
+        if self._is_known:
+            near = slice(max(0, self._delay - NEAR), self._delay + NEAR + 1)
+            return bool(alike[near].max() >= STILL_ALIKE and gain[near].max() <= self._gain + 2 * LOUDER)
+        self._doubts += 1
+        return bool(alike[best] >= DOUBTFUL and gain[best] <= -QUIETER and self._doubts <= DOUBTS)
+
+    @property
+    def _is_known(self) -> bool:
+        return self._times >= CERTAIN
+
+    def _learn(self, delay: int, gain: float) -> None:
+        if abs(delay - self._delay) > NEAR:
+            self._delay, self._gain, self._times = delay, gain, 0
+        self._times += 1
+        self._gain += (gain - self._gain) / min(self._times, 10)
+
+    def _is_spoken_over(self, heard: Samples, played: Samples) -> bool:
+        """Is the newest sound both unlike the echo and louder than it can be?"""
+        now = heard[-round(NOW * RATE) :]
+        end = len(played) - max(0, self._delay - NEAR)
+        begin = len(played) - self._delay - NEAR - len(now)
+        if begin < 0:
+            return False
+        alike, gain = _compare(now, played[begin:end])
+        return bool(alike.max() < STILL_ALIKE and gain.max() > self._gain + LOUDER)
 
 
 def _compare(heard: Samples, played: Samples) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """For each delay in samples: how much what was played resembles what is heard, −1 to 1, and how loud it was."""
-    places = len(played) - len(heard) + 1
+    """For each delay in samples: how much the two are alike, −1 to 1, and how much louder the one heard is, dB."""
+    places = min(len(played) - len(heard), round(LONGEST_DELAY * RATE)) + 1
     spectrum = np.fft.rfft(played, SIZE) * np.conj(np.fft.rfft(heard, SIZE))
-    product = np.fft.irfft(spectrum, SIZE)[:places]
-    energy = np.concatenate([[0.0], np.cumsum(played.astype(np.float64) ** 2)])
-    there = energy[len(heard) :] - energy[: -len(heard)]
-    here = float(np.dot(heard, heard))
-    alike = product / np.sqrt(np.maximum(there * here, 1e-12))
-    return alike[::-1], 10 * np.log10(there[::-1] / len(heard) + 1e-12)
+    product = np.fft.irfft(spectrum, SIZE)[: len(played) - len(heard) + 1]
+    sums = np.concatenate([[0.0], np.cumsum(played.astype(np.float64) ** 2)])
+    there = sums[len(heard) :] - sums[: -len(heard)] + 1e-9
+    here = float(np.dot(heard, heard)) + 1e-9
+    alike = product / np.sqrt(there * here)
+    return alike[::-1][:places], 10 * np.log10(here / there)[::-1][:places]

@@ -32,6 +32,7 @@ from directory import importer
 from ivr.app import now
 from ivr.ledger import Ledger
 from ivr.settings import Settings
+from robocalls.survey import JOB_PROMPTS, PROMPTS
 
 T = TypeVar("T")
 Row = dict[str, Any]
@@ -53,10 +54,13 @@ PITCH = {
 }  # fmt: skip
 """Prompt → the hertz it sounds at; 440 and 1000 are left to the people who talk."""
 RIVER_WELCOME = 350
+ROBOT = 395
+"""The hertz of all that the robot says."""
 RESIDENT, DISPATCHER = 440, 1000
 """How they sound."""
-PROMPT, NOTICE = 0.5, 1.2
-"""Seconds that a prompt sounds, and the notice of recording."""
+PROMPT, NOTICE, QUESTION = 0.5, 1.2, 4.0
+"""Seconds that a prompt sounds, the notice of recording, and what the robot asks."""
+LONG_QUESTIONS = ("survey_question", "survey_by_key")
 CHASE = """
 ladder = ["1s", "2s", "3s"]
 pause = "1s"
@@ -338,7 +342,9 @@ class Running:
         )  # fmt: skip
 
     async def ticket(self, number: int) -> Row:
-        row = await self.ledger.fetchrow("SELECT *, status::text AS status FROM tickets WHERE number = $1", number)
+        row = await self.ledger.fetchrow(
+            "SELECT *, status::text AS status FROM tickets WHERE number = $1", number
+        )
         return dict(row)
 
     async def survey(self, number: str, *, within: float = PATIENCE, **wanted: object) -> Row:
@@ -604,6 +610,9 @@ def _record(folder: Path) -> None:
     for name, hz in PITCH.items():
         seconds = NOTICE if name == "recording_notice" else PROMPT
         sound.to_wav(sound.tone(hz, seconds), folder / f"{name}.wav")
+    for name in (*PROMPTS, *JOB_PROMPTS):
+        seconds = QUESTION if name in LONG_QUESTIONS else PROMPT
+        sound.to_wav(sound.tone(ROBOT, seconds), folder / f"{name}.wav")
     sound.to_wav(sound.tone(RIVER_WELCOME, PROMPT), folder / "rechnoy" / "welcome.wav")
 
 

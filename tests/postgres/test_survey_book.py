@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import itertools
+import json
+import re
+import stat
+from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,10 +18,12 @@ import asyncpg
 import pytest
 
 from callback.report import Period, Share
+from ivr.__main__ import main
 from ivr.errors import Refused
 from ivr.ledger import Ledger
-from robocalls import book, report
+from robocalls import book, report, rules
 from robocalls.nouns import Result
+from robocalls.outlook import Outlook, askable, outlook
 from robocalls.report import Look
 
 MOSCOW = ZoneInfo("Europe/Moscow")
@@ -26,6 +34,10 @@ NOVEMBER = Period.month(2026, 11, MOSCOW)
 LATER = NOON + timedelta(days=3)
 MARIA, OLEG = "+79000000001", "+79000000002"
 ANNA = "101"
+RULES = rules.read()
+
+Dozvon = Callable[..., Awaitable[int]]
+Said = pytest.CaptureFixture[str]
 
 _ids = itertools.count()
 
@@ -44,7 +56,13 @@ class Jobs:
         )
 
     async def resident(
-        self, company: int, phone: str = MARIA, name: str = "Иванова Мария", flat: str = "1"
+        self,
+        company: int,
+        phone: str = MARIA,
+        *,
+        name: str = "Иванова Мария",
+        flat: str = "1",
+        consents: bool = True,
     ) -> None:
         house = await self.pool.fetchval(
             "INSERT INTO houses (company_id, address) VALUES ($1, $2)"
@@ -62,6 +80,12 @@ class Jobs:
             company, flat_id, name,
         )  # fmt: skip
         await self.pool.execute("INSERT INTO resident_phones VALUES ($1, $2, $3)", phone, company, resident)
+        if consents:
+            await self.pool.execute(
+                "INSERT INTO consents (company_id, resident_id, kind, given, since, source)"
+                " VALUES ($1, $2, 'robocall', true, '2026-03-01', 'заявление')",
+                company, resident,
+            )  # fmt: skip
 
     async def ticket(
         self,
@@ -414,9 +438,7 @@ async def test_bringing_forward_wakes_whoever_calls_even_when_nothing_moves(ledg
 async def test_it_is_known_whether_a_controller_listens(ledger: Ledger) -> None:
     assert not await book.is_anybody_calling(ledger)
     ledger.listen("surveys", lambda: None)
-    async with asyncio.timeout(5):
-        while not await book.is_anybody_calling(ledger):  # noqa: ASYNC110 - Postgres tells nobody
-            await asyncio.sleep(0.02)
+    await somebody_listens(ledger)
 
 
 async def test_progress_says_what_is_on_what_is_due_and_what_has_come_of_it(
@@ -440,6 +462,103 @@ async def test_progress_says_what_is_on_what_is_due_and_what_has_come_of_it(
         0,
         None,
     )
+
+
+# the outlook
+
+
+@pytest.fixture
+async def north(jobs: Jobs) -> int:
+    """A company with Maria, who has consented, and Oleg, who has not."""
+    company = await jobs.company()
+    await jobs.resident(company)
+    await jobs.resident(company, OLEG, name="Смирнов Олег", flat="12", consents=False)
+    return company
+
+
+async def looks(
+    ledger: Ledger, now: datetime = NOON, since: datetime = NOON, **more: Any
+) -> dict[int, Outlook]:
+    """By ticket."""
+    return {look.row["ticket"]: look for look in await outlook(ledger, RULES, MOSCOW, now, since, **more)}
+
+
+async def test_what_is_closed_and_not_planned_is_in_the_outlook_and_stays_unplanned(
+    ledger: Ledger, jobs: Jobs, north: int
+) -> None:
+    hers, his = await jobs.ticket(-1, company=north), await jobs.ticket(-1, company=north, phone=OLEG)
+    skipped = await jobs.ticket(-1, company=north, category="consultation")
+    told = await looks(ledger)
+    assert {number: (look.at, look.why) for number, look in told.items()} == {
+        hers: (NOON, None), his: (None, "no_consent"), skipped: (None, "category"),
+    }  # fmt: skip
+    assert {look.row["id"] for look in told.values()} == {None}
+    assert await ledger.pool.fetchval("SELECT count(*) FROM surveys") == 0
+    assert set(await looks(ledger, ticket=hers)) == {hers}
+
+
+async def test_the_outlook_says_when_and_what_each_waits_for(ledger: Ledger, jobs: Jobs, north: int) -> None:
+    evening = NOON + timedelta(hours=6)
+    agreed = await jobs.survey(company=north, agreed_at=evening, next_attempt_at=evening)
+    retry = await jobs.survey(company=north, next_attempt_at=evening, why="busy")
+    on = await jobs.survey("calling", company=north, next_attempt_at=None)
+    before = await jobs.survey("cancelled", company=north, why="no_consent", settled_at=NOON - 2 * MINUTE)
+    lately = await jobs.survey("given_up", company=north, why="no_answer", settled_at=NOON + MINUTE)
+    told = {look.row["id"]: look for look in (await looks(ledger)).values()}
+    assert before not in told
+    assert {id: (look.at, look.why, look.is_on, look.is_off) for id, look in told.items()} == {
+        agreed: (evening, None, False, False), retry: (evening, "busy", False, False),
+        on: (None, None, True, False), lately: (None, "no_answer", False, True),
+    }  # fmt: skip
+
+
+async def test_quiet_hours_and_the_calls_of_the_day_are_in_the_outlook(
+    ledger: Ledger, jobs: Jobs, north: int
+) -> None:
+    late, tomorrow = NOON + timedelta(hours=11), NOON + timedelta(hours=20)  # 23:00 and 8:00 in Moscow
+    survey = await jobs.survey(company=north)
+    (look,) = (await looks(ledger, late)).values()
+    assert (look.at, look.why) == (tomorrow, "quiet_hours")
+    await jobs.call(survey, "no_answer", arrived=-30)
+    (look,) = (await looks(ledger)).values()
+    assert look.at == tomorrow and look.why in {"a_day", "quiet_hours"}
+
+
+async def test_an_open_emergency_a_call_and_an_opt_out_are_in_the_outlook(
+    ledger: Ledger, jobs: Jobs, north: int
+) -> None:
+    await jobs.survey(company=north)
+    emergency = await jobs.ticket(None, company=north, category="emergency")
+    (look,) = (await looks(ledger)).values()
+    assert look.why == "emergency" and look.at is not None and look.at > NOON
+    await ledger.pool.execute("DELETE FROM tickets WHERE number = $1", emergency)
+    await ledger.pool.execute(
+        "INSERT INTO calls (id, caller, arrived_at) VALUES ('hers', $1, $2)", MARIA, NOON
+    )
+    (look,) = (await looks(ledger)).values()
+    assert look.why == "on_a_call"
+    await ledger.pool.execute("INSERT INTO opt_outs VALUES ($1, $2, 'word', 'resident')", MARIA, NOON)
+    (look,) = (await looks(ledger)).values()
+    assert (look.at, look.why) == (None, "opted_out")
+
+
+async def test_askable_are_those_who_may_be_rung_now_whatever_was_planned(
+    ledger: Ledger, jobs: Jobs, north: int
+) -> None:
+    evening = NOON + timedelta(hours=6)
+    hers = await jobs.survey(company=north, next_attempt_at=evening, why="busy")
+    agreed = await jobs.survey(company=north, next_attempt_at=evening, agreed_at=evening)
+    his = await jobs.survey(company=north, phone=OLEG)
+    later = await jobs.survey(company=north, next_attempt_at=evening, why="later")
+    await jobs.survey("calling", company=north, next_attempt_at=None)
+    ids, others = await askable(ledger, RULES, MOSCOW, NOON)
+    assert ids == [hers]
+    assert {look.row["id"]: (look.at, look.why) for look in others} == {
+        agreed: (evening, "agreed"), his: (None, "no_consent"), later: (evening, "later"),
+    }  # fmt: skip
+    ticket = (await book.show(ledger, his)).row["ticket"]
+    ids, others = await askable(ledger, RULES, MOSCOW, NOON, ticket)
+    assert (ids, [look.row["id"] for look in others]) == ([], [his])
 
 
 # the report
@@ -551,3 +670,211 @@ async def test_a_days_report_is_that_days_and_has_no_months(ledger: Ledger, jobs
     await jobs.rated(1, closed=midnight - 1)
     made = await report.report(ledger, TODAY, LATER)
     assert (made.total.jobs, made.total.average, made.months) == (1, 5.0, [])
+
+
+# the command line
+
+
+@pytest.fixture
+def dozvon(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logging_as_before: None) -> Dozvon:
+    """`dozvon survey …` against the test's database, an hour after noon; its exit code."""
+    monkeypatch.setenv("DOZVON_DATABASE_URL", url)
+    monkeypatch.setenv("DOZVON_HOME", str(tmp_path))
+    for room in ("surveys", "survey_reports"):
+        monkeypatch.setattr(f"ivr.cli.{room}.now", lambda: NOON + 60 * MINUTE)
+
+    async def run(*words: str) -> int:
+        return await asyncio.to_thread(main, ["survey", *words])
+
+    return run
+
+
+async def test_dozvon_survey_plan_tells_whom_and_whom_not(
+    ledger: Ledger, jobs: Jobs, north: int, dozvon: Dozvon, capsys: Said
+) -> None:
+    await jobs.ticket(30, company=north)
+    await jobs.ticket(30, company=north, phone=OLEG)
+    await jobs.survey("planned", company=north, next_attempt_at=NOON + timedelta(days=1), why="busy")
+    assert await dozvon("plan") == 0
+    said = capsys.readouterr().out
+    assert re.search(r"можно сейчас +1 +– +\+7 900 000-00-01 +УК «severnaya» +Водоснабжение", said)
+    assert re.search(r"19\.11\.2026 12:00:00 .* было занято", said)
+    assert re.search(r"Не спросит:\n.*\n2 .*\+7 900 000-00-02 .*нет согласия", said)
+    assert "Всего: спросит 2, из них можно сейчас 1, говорит сейчас 0; не спросит 1" in said
+    assert "Контроллер не запущен" in said
+    assert await dozvon("plan", "--day", "2026-11-19") == 0
+    assert "Всего: спросит 1, из них можно сейчас 0" in capsys.readouterr().out
+    assert await ledger.pool.fetchval("SELECT count(*) FROM surveys") == 1
+
+
+async def test_dozvon_survey_run_without_a_controller_says_what_to_do(
+    ledger: Ledger, jobs: Jobs, north: int, dozvon: Dozvon, capsys: Said
+) -> None:
+    survey = await jobs.survey(company=north, next_attempt_at=LATER)
+    assert await dozvon("run") == 1
+    assert "no controller is running on this ledger" in capsys.readouterr().err
+    assert (await book.show(ledger, survey)).row["next_attempt_at"] == LATER
+
+
+async def test_dozvon_survey_run_asks_now_and_follows_it_to_the_end(
+    ledger: Ledger, jobs: Jobs, north: int, dozvon: Dozvon, capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ivr.cli.surveys.LOOK_EVERY", 0.01)
+    survey = await jobs.survey(company=north, next_attempt_at=LATER)
+    await jobs.survey(company=north, phone=OLEG, next_attempt_at=LATER)
+
+    async def ring() -> None:
+        """A controller that takes whatever is due."""
+        await ledger.pool.execute(
+            "UPDATE surveys SET status = 'done', result = 'rated', rating = 4, next_attempt_at = NULL,"
+            " settled_at = $2 WHERE id = $1 AND next_attempt_at <= $2",
+            survey, NOON + 60 * MINUTE,
+        )  # fmt: skip
+
+    rings: set[asyncio.Task[None]] = set()
+    ledger.listen("surveys", lambda: rings.add(asyncio.create_task(ring())))
+    await somebody_listens(ledger)
+    async with asyncio.timeout(20):
+        assert await dozvon("run") == 0
+    await asyncio.gather(*rings)
+    said = capsys.readouterr().out
+    assert "Можно спросить сейчас: 1 (раньше срока 1); позже или никогда: 1" in said
+    assert "нет согласия жителя на звонки робота: 1" in said
+    assert said.endswith("Говорит 0, ждут очереди 0, закончено 1 (оценили 1, средняя 4,0), позже 1\n")
+
+
+async def test_dozvon_survey_run_of_a_ticket_nobody_plans_to_ask_about_says_so(
+    ledger: Ledger, dozvon: Dozvon, capsys: Said
+) -> None:
+    ledger.listen("surveys", lambda: None)
+    await somebody_listens(ledger)
+    assert await dozvon("run", "--ticket", "7") == 1
+    assert "ticket 7 has no survey that is planned" in capsys.readouterr().err
+
+
+async def somebody_listens(ledger: Ledger) -> None:
+    async with asyncio.timeout(5):
+        while not await book.is_anybody_calling(ledger):  # noqa: ASYNC110 - Postgres tells nobody
+            await asyncio.sleep(0.02)
+
+
+async def a_month(ledger: Ledger, jobs: Jobs, north: int) -> int:
+    """A five, a one whose resident talked with Anna, a wrong number, one without consent; the id of the one."""
+    await jobs.rated(5, company=north)
+    low = await jobs.survey("done", company=north, result="rated", rating=1)
+    call = await jobs.call(low, queued=31, answered=32, dispatcher=ANNA)
+    await jobs.said(call, "rated", 1, words=[["кол", 0.91]], ask=1)
+    await jobs.comment(call, "=опять [unk]")
+    await jobs.reopens(low)
+    await jobs.ended("wrong_number", company=north, phone=OLEG, category="lift")
+    await jobs.survey("cancelled", company=north, phone=OLEG, why="no_consent")
+    return low
+
+
+async def test_dozvon_survey_report_tells_everything_of_a_month(
+    ledger: Ledger, jobs: Jobs, north: int, dozvon: Dozvon, capsys: Said
+) -> None:
+    low = await a_month(ledger, jobs, north)
+    assert await dozvon("report", "--month", "2026-11", "--company", "severnaya") == 0
+    said = capsys.readouterr().out
+    for line in (
+        r"Закрыто заявок +4$",
+        r"Оценили из тех, кому звонили +2 из 3 +66,6 %$",
+        r"Средняя оценка +3,00$",
+        r"Жалоб: 1–2 или «не сделано» +1$",
+        r"  5  █{30} +1 +50,0 %$",
+        r"  4   +0 +0,0 %$",
+        r"  ошиблись номером +1$",
+        r"  голосом +2$",
+        r"  нет согласия жителя на звонки робота +1$",
+        r"Лифт не работает +1 +1 +1 +0 +– +0$",
+        r"2026-11 +4 +3 +2 +3,00 +1$",
+        rf"1\. 1 из 5  заявка № 2, Водоснабжение, УК «severnaya»  \(опрос {low}\)$",
+        r"   Комментарий: «=опять …»$",
+        r"   Что дальше:  заявка снова открыта; говорил диспетчер 101$",
+        r"  заявка № 3 .*\+7 900 000-00-02  чужой номер: исправьте справочник$",
+    ):
+        assert re.search(f"(?m)^{line}", said), line
+
+
+async def test_dozvon_survey_report_of_a_day_without_closed_tickets_says_so(
+    dozvon: Dozvon, capsys: Said
+) -> None:
+    assert await dozvon("report") == 0
+    assert capsys.readouterr().out.endswith("Закрытых заявок не было: считать нечего.\n")
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+async def test_dozvon_survey_report_writes_a_file_for_its_owner_alone(
+    ledger: Ledger, jobs: Jobs, north: int, dozvon: Dozvon, tmp_path: Path, form: str
+) -> None:
+    await a_month(ledger, jobs, north)
+    file = tmp_path / "november"
+    assert await dozvon("report", "--month", "2026-11", f"--{form}", str(file)) == 0
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    if form == "csv":
+        with file.open(encoding="utf-8-sig", newline="") as opened:
+            titles, *rows = csv.reader(opened, delimiter=";")
+        cells = [dict(zip(titles, row, strict=True)) for row in rows]
+        assert [(row["оценка"], row["почему"], row["посмотреть"]) for row in cells] == [
+            ("5", "", ""), ("1", "", ""),
+            ("", "", "чужой номер: исправьте справочник"), ("", "нет согласия жителя на звонки робота", ""),
+        ]  # fmt: skip
+        assert cells[1]["комментарий"] == "«=опять …»"
+    else:
+        made = json.loads(file.read_text("utf-8"))
+        assert (made["jobs"], made["average"], made["ratings"]["1"]) == (4, 3.0, 1)
+        assert made["low_ratings"][0]["dispatcher"] == ANNA
+        assert [row["look"] for row in made["exceptions"]] == ["wrong_number"]
+
+
+async def test_dozvon_survey_show_and_list_tell_the_evidence(
+    ledger: Ledger, jobs: Jobs, north: int, dozvon: Dozvon, capsys: Said
+) -> None:
+    low = await a_month(ledger, jobs, north)
+    assert await dozvon("show", str(low)) == 0
+    said = capsys.readouterr().out
+    for line in (
+        r"Оценка: +1$",
+        r"Жилец: +Иванова Мария, ул\. Лесная, д\. 15, кв\. 1$",
+        r"Открыта снова: да$",
+        r"  18\.11\.2026 12:31:00  ответ голосом:  оценка 1  кол 91 %$",
+        r"  18\.11\.2026 12:32:00  говорит диспетчер  101$",
+        r"  .*  комментарий, 7 с  «=опять …»$",
+    ):
+        assert re.search(f"(?m)^{line}", said), line
+    assert await dozvon("list", "--result", "rated") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    assert await dozvon("list", "--day", "2026-11-17") == 0
+    assert capsys.readouterr().out == "Таких опросов нет.\n"
+    assert await dozvon("show", "777") == 1
+    assert "no survey 777" in capsys.readouterr().err
+
+
+async def test_dozvon_survey_opt_out_is_for_ever_and_asks_nothing(
+    ledger: Ledger, jobs: Jobs, dozvon: Dozvon, capsys: Said
+) -> None:
+    await jobs.survey()
+    assert await dozvon("opt-outs") == 0
+    assert capsys.readouterr().out == "Больше не звонить никто не просил.\n"
+    assert await dozvon("opt-out", "8 (900) 000 00 01", "--reason", "просила") == 0
+    assert "+7 900 000-00-01: робот больше никогда не позвонит на этот номер. Отменено опросов: 1" in (
+        capsys.readouterr().out
+    )
+    assert await dozvon("opt-out", "+79000000001") == 0
+    assert "уже с 18.11.2026 13:00:00, внёс admin" in capsys.readouterr().out
+    assert await dozvon("opt-outs") == 0
+    assert (
+        "+7 900 000-00-01  18.11.2026 13:00:00  через администратора  admin  просила"
+        in capsys.readouterr().out
+    )
+    assert await dozvon("opt-out", "8916123456") == 1
+    assert "10 digits" in capsys.readouterr().err
+
+
+async def test_dozvon_survey_cancel_says_who_and_why(
+    ledger: Ledger, jobs: Jobs, dozvon: Dozvon, capsys: Said
+) -> None:
+    survey = await jobs.survey()
+    assert await dozvon("cancel", str(survey), "--reason", "спросили сами", "--who", ANNA) == 0
+    assert re.search(r"(?m)^  .*  101  опрос отменён  спросили сами$", capsys.readouterr().out)

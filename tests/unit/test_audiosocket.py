@@ -82,6 +82,12 @@ class Door:
         stream.hang_up()
         assert await peer.is_let_go() == frame(0x00)
 
+    async def is_empty(self) -> None:
+        deadline = asyncio.get_running_loop().time() + 5
+        while self.server._peers:
+            assert asyncio.get_running_loop().time() < deadline, "somebody is still connected"
+            await asyncio.sleep(0.01)
+
     def close(self) -> None:
         for writer in self._writers:
             writer.transport.abort()
@@ -211,13 +217,14 @@ async def test_the_door_closes_with_calls_going_on() -> None:
     assert waiting.cancelled()
     with pytest.raises(HungUp):
         await stream.read()
+    door.close()
 
 
 # -- who is let in
 
 
 async def test_a_call_that_does_not_come_is_told(door: Door) -> None:
-    with pytest.raises(Disconnected, match="did not connect within 0.05 s"):
+    with pytest.raises(Disconnected, match="did not connect within"):
         await door.server.expect(CALL, within=0.05)
 
 
@@ -259,9 +266,9 @@ async def test_an_invitation_can_be_withdrawn(door: Door, caplog: pytest.LogCapt
         (frame(0x10, sound(1)), "this is not AudioSocket"),
         (frame(0x03, b"1"), "this is not AudioSocket"),
         (frame(0x00), "this is not AudioSocket"),
-        (b"GET / HTTP/1.1\r\nHost: dozvon\r\n\r\n", "a frame of 17748 bytes"),
+        (b"GET / HTTP/1.1\r\nHost: dozvon\r\n\r\n", "this is not AudioSocket"),
         (b"\x16\x03\x01\x02\x00\x01\x00", "this is not AudioSocket"),
-        (b"\x01\xff\xff", "a frame of 65535 bytes"),
+        (b"\x01\xff\xff", "this is not AudioSocket"),
         (b"\0" * 1000, "this is not AudioSocket"),
     ],
     ids=[
@@ -280,15 +287,11 @@ async def test_strangers_are_refused_and_said_once(
     door: Door, says: bytes, why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     peer = await door.connect()
-    await peer.sends(says.ljust(LONGER_THAN_TLS, b"\0"))
+    await peer.sends(says)
     assert await peer.is_let_go() == b""
     (said,) = refusals(caplog)
     assert said.startswith(why)
     await door.works()
-
-
-LONGER_THAN_TLS = 1_100
-"""Bytes: a TLS client's first frame would be a "frame" of 769 bytes."""
 
 
 @pytest.mark.parametrize("says", [b"", b"\x01", frame(0x01, CALL.bytes)[:-1]])
@@ -389,9 +392,7 @@ async def test_a_peer_that_takes_nothing_is_let_go_all_the_same(
     while not stream.unsent:
         stream.write(sound(1))
     stream.hang_up()
-    async with asyncio.timeout(5):
-        while door.server._peers:
-            await asyncio.sleep(0.01)
+    await door.is_empty()
 
 
 async def test_a_stream_nobody_reads_is_let_go(

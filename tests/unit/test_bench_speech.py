@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +10,12 @@ import pytest
 
 from bench.speech import bargein, capacity, clips, loose, report, spoil
 from bench.speech.clips import NONE, PERSON, RATINGS, Clip, Phrase, Spoken
-from bench.speech.hearing import SILENCE, UNSURE, Attended, Judged
+from bench.speech.hearing import SILENCE, UNSURE, Judged
 from bench.speech.judge import COLUMNS, Share, confusion, loosely, loosely_perfect
 from bench.speech.paced import Load, on_the_clock
 from bench.speech.spoil import CLEAN, CLIPPED_START, CONDITIONS, RATE, Condition, Noise
 from ivr.dialplan.understanding import Intent, Pack
 from ivr.heard import Word
-from ivr.speech.ears import Hearing
 from ivr.speech.sound import Samples, as_alaw
 
 MODEL = "vosk-ru-rating-poc"
@@ -314,44 +312,6 @@ def test_the_peer_is_given_what_our_ears_heard_and_what_was_said() -> None:
     complaint = judged("not_done", UNSURE, text="опять течёт", heard="[unk] [unk]")
     assert loosely(complaint) is None
     assert loosely_perfect(complaint) == "5"
-
-
-class SlowEars:
-    name, rate = "slow", RATE
-
-    def __init__(self) -> None:
-        self.may_answer = asyncio.Event()
-
-    def listen(self, phrases: Sequence[str]) -> Hearing:
-        return SlowHearing(self.may_answer)
-
-    def missing(self, phrases: Iterable[str]) -> tuple[str, ...]:
-        return ()
-
-
-class SlowHearing:
-    def __init__(self, may_answer: asyncio.Event) -> None:
-        self.may_answer = may_answer
-
-    async def feed(self, pcm: bytes) -> tuple[Word, ...]:
-        await self.may_answer.wait()
-        return ()
-
-    async def finish(self) -> tuple[Word, ...]:
-        return ()
-
-
-async def test_the_next_frame_waits_until_the_ears_have_thought() -> None:
-    slow = SlowEars()
-    ears = Attended(slow)
-    thinking = asyncio.create_task(ears.listen(()).feed(b""))
-    settled = asyncio.create_task(ears.settled())
-    for _ in range(10):
-        await asyncio.sleep(0)
-    assert not settled.done()
-    slow.may_answer.set()
-    await settled
-    assert thinking.done()
 
 
 # by the clock

@@ -164,11 +164,14 @@ async def test_who_takes_her_rating_back_is_asked_which_it_shall_be() -> None:
 async def test_words_of_parting_are_no_other_rating(last_words: str) -> None:
     one = await talk("три", says(last_words, during="survey_thanks"))
     assert one.ratings == [3]
+    assert one.line.prompts == [*ASKED, "survey_thanks"]
 
 
 async def test_the_same_rating_said_twice_is_one_answer() -> None:
     one = await talk("пять", says("пять пять", during="survey_thanks"))
     assert one.ratings == [5]
+    assert one.line.prompts.count("survey_thanks") == 1
+    assert (await talk("единица", says("нет", during="survey_sorry"), "единица")).ratings == [1]
 
 
 # Half understood
@@ -388,9 +391,16 @@ async def test_who_took_one_for_the_best_can_put_it_right() -> None:
 
 
 async def test_complaining_into_the_apology_is_no_other_rating() -> None:
-    one = await talk("единица", says("очень плохо", during="survey_sorry"))
-    assert one.ratings == [1]
-    assert "survey_comment" in one.line.prompts
+    for words in (heard("плохо"), heard("не сделали"), child("мама")):
+        one = await talk("единица", Act("survey_sorry", 0.3, words))
+        assert (one.results, one.ratings) == ([Result.RATED], [1])
+        assert "survey_comment" in one.line.prompts
+
+
+async def test_it_is_sorry_once() -> None:
+    one = await talk("единица", says("нет двойка", during="survey_sorry"))
+    assert one.ratings == [1, 2]
+    assert one.line.prompts.count("survey_sorry") == 1
 
 
 async def test_a_three_does_not_say_that_the_job_was_done_after_all_and_a_five_does() -> None:
@@ -461,6 +471,12 @@ async def test_who_asks_which_job_is_told_it_in_full_only_when_she_lives_there()
     assert one.ratings == [4]
 
 
+async def test_who_has_confirmed_once_is_not_asked_again_who_she_is() -> None:
+    one = await talk("какая заявка", "да", "какая заявка", "пять")
+    assert one.line.prompts.count("survey_live_here") == 1
+    assert one.line.prompts.count("survey_job_full") == 2
+
+
 async def test_who_does_not_live_there_hears_nothing_personal() -> None:
     one = await talk("какая заявка", "нет")
     assert (one.results, one.line.prompts[-1]) == ([Result.WRONG_NUMBER], "survey_wrong_number")
@@ -504,6 +520,17 @@ async def test_the_grown_up_who_comes_is_greeted_and_asked() -> None:
     one = await talk(child("пять"), child("мама тебя"), grown_up("алло"), grown_up("четыре"))
     assert one.line.prompts == [*ASKED, "survey_grown_up", *ASKED, "survey_thanks"]
     assert one.ratings == [4]
+
+
+async def test_the_grown_up_is_asked_from_the_beginning() -> None:
+    one = await talk("не знаю", child("пять"), grown_up("алло"), grown_up("пять"))
+    assert one.line.prompts[3:] == ["survey_clearer", "survey_grown_up", *ASKED, "survey_thanks"]
+
+
+async def test_a_child_in_the_background_takes_nothing_back() -> None:
+    one = await talk("пять", Act("survey_thanks", 0.3, child("мама")))
+    assert one.results == [Result.RATED]
+    assert "survey_grown_up" not in one.line.prompts
 
 
 async def test_what_a_child_says_while_it_waits_does_not_go_on_for_ever() -> None:
@@ -608,6 +635,12 @@ async def test_the_time_is_bounded_too() -> None:
     assert line.prompts[-1] == "survey_not_understood"
 
 
+async def test_how_often_it_asks_is_bounded() -> None:
+    line = FakeListeningLine(*[Key("7")] * 100, lasts=dict.fromkeys((*PROMPTS, *JOB_PROMPTS), 0.1))
+    one = await talk_over(line)
+    assert (len(line.asked), one.results) == (MOST_ASKS, [Result.NOT_UNDERSTOOD])
+
+
 async def test_who_has_asked_for_a_person_is_put_through_however_late_it_is() -> None:
     line = FakeListeningLine("не знаю", "позовите человека", lasts={"survey_clearer": 200.0})
     assert isinstance((await talk_over(line)).ending, Transfer)
@@ -641,14 +674,15 @@ class Listening(FakeListeningLine):
         return answer
 
     def ratings_given(self) -> list[int]:
-        """Whatever could be a rating: digits, and what the vocabulary makes of the words."""
+        """Whatever could be a rating: digits, and what the vocabulary makes of a grown-up's words."""
         given = []
         for question, answer in self.answers:
             match answer:
                 case Key(digit) if digit in "12345":
                     given.append(int(digit))
-                case Heard() if isinstance(meant := RU.understand(answer, question), Rating):
-                    given.append(meant.value)
+                case Heard(pitch=pitch) if (pitch or 0) <= CHILD_HZ:
+                    meant = RU.understand(answer, question)
+                    given += [meant.value] if isinstance(meant, Rating) else []
         return given
 
 
