@@ -11,6 +11,7 @@ from pathlib import Path
 from appliance.hotline import Hotline
 from appliance.supervisor import Supervisor
 from ivr.settings import Settings
+from ivr.speech.ears import find_model
 
 
 def free_ports(count: int) -> list[int]:
@@ -32,6 +33,7 @@ def settings_for(home: Path, base: Settings) -> Settings:
         base,
         home=home,
         native=(base.native or base.home / "native" / "root").resolve(),
+        model=base.model or find_model(base),
         postgres_port=postgres,
         ami_port=ami,
         agi_port=agi,

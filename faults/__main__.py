@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="the most telling steps only")
     parser.add_argument("--storm", action="store_true", help="random faults over many calls")
     parser.add_argument(
-        "--only", default="", metavar="WORDS", help="steps and parts with these words in them"
+        "--only", default="", metavar="WORDS", help="stories, steps and parts with these words in them"
     )
     parser.add_argument("--seed", type=int, help="of the storm; without it a new one")
     parser.add_argument("--calls", type=int, default=1000)
@@ -75,7 +75,9 @@ async def _matrix(settings: Settings, options: argparse.Namespace) -> bool:
     results: list[Result] = []
     for controllers, cases in ((1, matrix.CASES), (2, matrix.PAIR_CASES)):
         chosen = [
-            case for case in cases if options.only in str(case) and (case.is_telling or not options.quick)
+            case
+            for case in cases
+            if options.only in f"{case.step.story}: {case}" and (case.is_telling or not options.quick)
         ]
         if not chosen:
             continue

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from faults.house import House, NotWithin, Row
 from faults.log import Story, read
@@ -20,18 +20,26 @@ from faults.log import Story, read
 Sort = Literal["lost", "doubled", "stuck", "wrong"]
 SORTS: tuple[Sort, ...] = ("lost", "doubled", "stuck", "wrong")
 
+ZONE = "Europe/Moscow"
+"""Where the residents live."""
 WRITTEN_WITHIN = 8.0
 """Seconds; the outbox writes what gathers every tenth of one, and a recording is taken in later."""
 
 TABLES = """
     CREATE TEMP TABLE log_calls (
-        id text PRIMARY KEY, number text, inbound boolean, began_at timestamptz, ended_at timestamptz,
-        over_at timestamptz, talked boolean, met_at timestamptz, met_until timestamptz
+        id text PRIMARY KEY, number text, direction text, began_at timestamptz, ended_at timestamptz,
+        over_at timestamptz, talked boolean, met_at timestamptz, met_until timestamptz, handed_over_at timestamptz
     ) ON COMMIT DROP;
     CREATE TEMP TABLE log_rings (
         call text, number text, began_at timestamptz, ended_at timestamptz
     ) ON COMMIT DROP;
-    CREATE TEMP TABLE dialled (number text, at timestamptz) ON COMMIT DROP"""
+    CREATE TEMP TABLE dialled (number text, at timestamptz) ON COMMIT DROP;
+    CREATE TEMP TABLE acts (number text, at timestamptz, deed text, key text) ON COMMIT DROP;
+    CREATE TEMP TABLE rules (a_day integer, a_week integer, tries integer, zone text) ON COMMIT DROP"""
+WHOM_THE_ROBOT_RANG = """
+    UPDATE log_calls l SET number = c.caller FROM calls c WHERE c.id = l.id AND l.number IS NULL;
+    UPDATE log_rings r SET number = c.caller FROM calls c WHERE c.id = r.call AND r.number IS NULL"""
+"""The log has only the ids of those calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +50,126 @@ class Check:
     sort: Sort
     sql: str
 
+
+SURVEYS = (
+    Check(
+        "closings that nobody is to be asked about",
+        "lost",
+        """SELECT number, phone, closed_at FROM tickets t WHERE status = 'closed' AND NOT EXISTS (
+               SELECT FROM surveys WHERE ticket = t.number AND closed_at = t.closed_at)""",
+    ),
+    Check(
+        "residents who would rate, and have not, though nobody waits to ask them",
+        "lost",
+        """SELECT s.id, s.phone, s.status::text, s.result::text, s.rating, s.why, a.key AS means FROM surveys s
+           JOIN acts a ON a.number = s.phone AND a.deed = 'means'
+           WHERE (s.status, s.result, s.rating::text) IS DISTINCT FROM ('done', 'rated', a.key)
+             AND (s.status <> 'planned' OR s.next_attempt_at IS NULL)""",
+    ),
+    Check(
+        "surveys that came to nothing though their residents were there",
+        "lost",
+        """SELECT s.id, s.phone, s.status::text, s.result::text, s.why FROM surveys s, rules
+           WHERE s.status = 'done' AND s.result IN ('hung_up', 'silent', 'not_understood', 'foreign', 'tone', 'fax')
+               AND NOT EXISTS (
+                   SELECT FROM acts a JOIN survey_calls sc ON sc.survey_id = s.id JOIN calls c ON c.id = sc.call_id
+                   WHERE a.number = s.phone AND a.deed = 'left'
+                     AND a.at BETWEEN c.arrived_at AND c.ended_at + interval '1 s')
+              OR s.status = 'given_up' AND rules.tries >= (SELECT count(*) FROM survey_calls WHERE survey_id = s.id)
+              OR s.status = 'cancelled' AND s.why IS DISTINCT FROM 'a case that went wrong'
+               AND NOT EXISTS (SELECT FROM opt_outs WHERE phone = s.phone)""",
+    ),
+    Check(
+        "answers that were thanked for, and are not in the ledger",
+        "lost",
+        """SELECT a.number, a.at, a.key FROM acts a WHERE a.deed = 'thanked' AND NOT EXISTS (
+               SELECT FROM survey_answers s JOIN calls c ON c.id = s.call_id
+               WHERE c.caller = a.number AND s.rating::text = a.key AND s.at BETWEEN a.at - interval '10 s' AND a.at)""",
+    ),
+    Check(
+        "comments that were spoken, and are not kept",
+        "lost",
+        """SELECT a.number, a.at, c.id FROM acts a
+           LEFT JOIN calls c ON c.caller = a.number AND c.direction = 'survey' AND a.at > c.arrived_at
+               AND a.at < c.ended_at + interval '1 s'
+           WHERE a.deed = 'spoke' AND NOT EXISTS (SELECT FROM survey_comments WHERE call_id = c.id AND seconds >= 1)""",
+    ),
+    Check(
+        "calls of the robot about what had been answered",
+        "doubled",
+        """SELECT s.id, a.call_id, a.at, a.result::text, later.call_id AS later, later.placed_at
+           FROM surveys s JOIN survey_calls sc ON sc.survey_id = s.id JOIN survey_answers a USING (call_id)
+           JOIN survey_calls later ON later.survey_id = s.id AND later.attempt > sc.attempt
+           WHERE a.result IN ('rated', 'not_done', 'refused', 'opted_out', 'wrong_number', 'human')""",
+    ),
+    Check(
+        "answers by key that nobody has given",
+        "doubled",
+        """SELECT number, key, count(*) FROM (
+               SELECT c.caller AS number, s.detail ->> 'key' AS key FROM survey_answers s JOIN calls c ON c.id = s.call_id
+               WHERE s.by = 'key'
+               EXCEPT ALL
+               SELECT number, key FROM acts WHERE deed = 'pressed'
+           ) given_by_nobody GROUP BY 1, 2""",
+    ),
+    Check(
+        "surveys said to be called though no call of theirs goes on",
+        "stuck",
+        """SELECT id, phone, ticket FROM surveys s WHERE status = 'calling' AND NOT EXISTS (
+               SELECT FROM survey_calls sc JOIN calls c ON c.id = sc.call_id
+               WHERE sc.survey_id = s.id AND c.ended_at IS NULL)""",
+    ),
+    Check(
+        "surveys planned that wait for nothing",
+        "stuck",
+        "SELECT id, phone, ticket, why FROM surveys WHERE status = 'planned' AND next_attempt_at IS NULL",
+    ),
+    Check(
+        "surveys whose rating is not what was answered last",
+        "wrong",
+        """SELECT s.id, s.phone, s.rating, a.rating AS answered, a.at FROM surveys s CROSS JOIN LATERAL (
+               SELECT rating, at FROM survey_answers JOIN survey_calls sc USING (call_id)
+               WHERE sc.survey_id = s.id AND result = 'rated' ORDER BY at DESC, key DESC LIMIT 1) a
+           WHERE s.status <> 'cancelled' AND s.rating IS DISTINCT FROM a.rating""",
+    ),
+    Check(
+        "tickets whose rating is not what was answered last",
+        "wrong",
+        """SELECT t.number, t.rating, t.rated_at, a.rating AS answered, a.at FROM tickets t CROSS JOIN LATERAL (
+               SELECT a.rating, a.at FROM surveys s JOIN survey_calls sc ON sc.survey_id = s.id
+               JOIN survey_answers a USING (call_id)
+               WHERE s.ticket = t.number AND a.result = 'rated' ORDER BY a.at DESC, a.key DESC LIMIT 1) a
+           WHERE (t.rating, t.rated_at) IS DISTINCT FROM (a.rating, a.at)""",
+    ),
+    Check(
+        "bad jobs whose ticket was not opened again exactly once, or good ones that were",
+        "wrong",
+        """SELECT s.id, s.ticket, s.result::text, s.rating, count(h.what) FROM surveys s
+           LEFT JOIN ticket_history h ON h.ticket = s.ticket AND h.what = 'reopened'
+               AND (h.detail ->> 'survey')::bigint = s.id
+           GROUP BY s.id
+           HAVING count(h.what) <> coalesce(s.result = 'not_done' OR s.rating <= 2, false)::int""",
+    ),
+    Check(
+        "tickets that were opened again as often as nobody has told",
+        "wrong",
+        """SELECT t.number, t.reopened, count(h.what) FROM tickets t
+           LEFT JOIN ticket_history h ON h.ticket = t.number AND h.what = 'reopened'
+           GROUP BY t.number HAVING count(h.what) <> t.reopened""",
+    ),
+    Check(
+        "residents rung by the robot more often than the rules allow",
+        "wrong",
+        """SELECT a.number, a.began_at, same_day, same_week FROM (
+               SELECT r.number, r.began_at,
+                      count(*) OVER (PARTITION BY r.number, (r.began_at AT TIME ZONE rules.zone)::date) AS same_day,
+                      count(*) OVER (PARTITION BY r.number ORDER BY r.began_at
+                                     RANGE '7 days' PRECEDING) AS same_week
+               FROM rules, log_rings r JOIN calls c ON c.id = r.call AND c.direction = 'survey'
+               WHERE c.outcome NOT IN ('busy', 'unreachable')
+           ) a, rules WHERE same_day > a_day OR same_week > a_week""",
+    ),
+)
 
 CHECKS = (
     Check(
@@ -63,34 +191,61 @@ CHECKS = (
         """SELECT id, direction::text, outcome::text FROM calls c
            WHERE NOT EXISTS (SELECT FROM log_calls WHERE id = c.id)
              -- an order that was never carried out rang nobody, and nobody has told anything of it
-             AND NOT (direction = 'callback' AND answered_at IS NULL AND NOT EXISTS (
-                 SELECT FROM call_facts WHERE call_id = c.id AND kind NOT IN ('ended', 'identified')))""",
+             AND NOT (direction <> 'inbound' AND answered_at IS NULL AND picked_up_at IS NULL AND NOT EXISTS (
+                 SELECT FROM call_facts WHERE call_id = c.id AND kind NOT IN ('ended', 'identified', 'hung_up')))""",
     ),
     Check(
         "calls that arrived at another moment (± 1 s)",
         "wrong",
         """SELECT l.id, l.began_at, c.arrived_at FROM log_calls l JOIN calls c USING (id)
-           WHERE inbound AND abs(extract(epoch FROM c.arrived_at - l.began_at)) > 1""",
+           WHERE l.direction = 'inbound' AND abs(extract(epoch FROM c.arrived_at - l.began_at)) > 1""",
+    ),
+    Check(
+        "calls of the robot that were not claimed first, or rang long after (20 s)",
+        "wrong",
+        """SELECT l.id, l.began_at, c.arrived_at FROM log_calls l JOIN calls c USING (id)
+           WHERE l.direction = 'survey'
+             AND l.began_at NOT BETWEEN c.arrived_at AND c.arrived_at + interval '20 s'""",
     ),
     Check(
         "calls that have not ended, or at another moment (± 1 s)",
         "wrong",
         """SELECT l.id, l.ended_at AS log_ended, l.over_at, c.ended_at, c.outcome::text
            FROM log_calls l JOIN calls c USING (id)
-           WHERE c.ended_at IS NULL OR c.ended_at > l.over_at + interval '1 s' AND inbound
-              OR abs(extract(epoch FROM c.ended_at - l.ended_at)) > 1 AND inbound""",
+           WHERE c.ended_at IS NULL
+              OR l.direction <> 'callback' AND (c.ended_at > l.over_at + interval '1 s'
+                                                OR abs(extract(epoch FROM c.ended_at - l.ended_at)) > 1)""",
     ),
     Check(
         "missed calls without a promise",
         "lost",
         """SELECT l.id, l.number, c.outcome::text FROM log_calls l LEFT JOIN calls c USING (id)
-           WHERE inbound AND NOT talked AND NOT EXISTS (SELECT FROM promise_calls WHERE call_id = l.id)""",
+           WHERE l.direction = 'inbound' AND NOT talked
+             AND NOT EXISTS (SELECT FROM promise_calls WHERE call_id = l.id)""",
+    ),
+    Check(
+        "residents the robot handed over who talked with nobody, and have no promise",
+        "lost",
+        """SELECT l.id, l.number, l.handed_over_at, c.outcome::text FROM log_calls l LEFT JOIN calls c USING (id)
+           WHERE l.handed_over_at IS NOT NULL AND NOT talked
+             AND NOT EXISTS (SELECT FROM promise_calls WHERE call_id = l.id)""",
+    ),
+    Check(
+        "residents who heard that they are put through, talked with nobody, and have no promise",
+        "lost",
+        """SELECT a.number, a.at, c.id, c.outcome::text FROM acts a
+           LEFT JOIN calls c ON c.caller = a.number AND c.direction = 'survey' AND a.at > c.arrived_at
+               AND a.at < c.ended_at + interval '1 s'
+           WHERE a.deed = 'handed_over'
+             AND NOT EXISTS (SELECT FROM log_calls WHERE id = c.id AND talked IS DISTINCT FROM false)
+             AND NOT EXISTS (SELECT FROM promise_calls WHERE call_id = c.id)""",
     ),
     Check(
         "talked calls with a promise",
         "wrong",
         """SELECT l.id, l.number, c.outcome::text FROM log_calls l LEFT JOIN calls c USING (id)
-           WHERE inbound AND talked AND EXISTS (SELECT FROM promise_calls WHERE call_id = l.id)""",
+           WHERE l.direction <> 'callback' AND talked
+             AND EXISTS (SELECT FROM promise_calls WHERE call_id = l.id)""",
     ),
     Check(
         "missed calls told twice in the history of promises",
@@ -115,8 +270,16 @@ CHECKS = (
         "residents rung while they talked with us",
         "doubled",
         """SELECT r.number, r.call, l.id AS talked_in, r.began_at FROM log_rings r JOIN log_calls l
-               ON l.number = r.number AND l.inbound AND l.id <> r.call
+               ON l.number = r.number AND l.direction <> 'callback' AND l.id <> r.call
                AND r.began_at > l.met_at AND r.began_at < coalesce(l.met_until, l.over_at, 'infinity')""",
+    ),
+    Check(
+        "residents rung by the robot while they called us (1 s)",
+        "doubled",
+        """SELECT r.number, r.call, l.id AS called_in, r.began_at FROM log_rings r
+           JOIN log_calls robot ON robot.id = r.call AND robot.direction = 'survey'
+           JOIN log_calls l ON l.number = r.number AND l.direction = 'inbound'
+               AND r.began_at > l.began_at + interval '1 s' AND r.began_at < coalesce(l.over_at, 'infinity')""",
     ),
     Check(
         "promises that wait for nothing",
@@ -134,9 +297,9 @@ CHECKS = (
            FROM promises p WHERE closed_at IS NULL AND phone IS NOT NULL""",
     ),
     Check(
-        "calls back that go on though Asterisk has no channel of them",
+        "calls back, and of the robot, that go on though Asterisk has no channel of them",
         "stuck",
-        "SELECT id, caller, arrived_at FROM calls WHERE direction = 'callback' AND ended_at IS NULL",
+        "SELECT id, caller, arrived_at FROM calls WHERE direction <> 'inbound' AND ended_at IS NULL",
     ),
     Check(
         "promises kept without a talk",
@@ -154,10 +317,11 @@ CHECKS = (
            GROUP BY p.id HAVING count(h.what) <> (p.reached_at IS NOT NULL)::int""",
     ),
     Check(
-        "talks that have not exactly one ticket",
+        "talks that have not exactly one ticket (whom the robot handed over has one already)",
         "doubled",
         """SELECT c.id, c.answered_at, count(t.call_id) FROM calls c LEFT JOIN tickets t ON t.call_id = c.id
-           WHERE c.answered_at IS NOT NULL GROUP BY c.id HAVING count(t.call_id) <> 1""",
+           WHERE c.answered_at IS NOT NULL OR c.direction = 'survey'
+           GROUP BY c.id HAVING count(t.call_id) <> (c.direction <> 'survey')::int""",
     ),
     Check(
         "attempts of one promise that overlap",
@@ -166,6 +330,7 @@ CHECKS = (
            JOIN calls x ON x.id = a.call_id JOIN calls y ON y.id = b.call_id
            WHERE a.attempt < b.attempt AND x.ended_at > b.placed_at + interval '1 s'""",
     ),
+    *SURVEYS,
 )
 
 
@@ -189,19 +354,29 @@ async def look(house: House, dialled: Iterable[tuple[str, datetime]] = ()) -> li
     story = read(house.cel_file, [kill.at for kill in house.kills if kill.part == "asterisk"])
     async with house.ledger.acquire() as connection, connection.transaction():
         await connection.execute(TABLES)
-        await _lay_out(connection, story, list(dialled))
+        await _lay_out(connection, story, list(dialled), house)
         found = [Finding(c.name, c.sort, [dict(r) for r in await connection.fetch(c.sql)]) for c in CHECKS]
     return [*found, await _nothing_waits(house), await _recordings(house)]
 
 
-async def _lay_out(connection: object, story: Story, dialled: Sequence[tuple[str, datetime]]) -> None:
-    calls = [
-        (c.id, c.number, c.inbound, c.began_at, c.ended_at, c.over_at, c.talked, c.met_at, c.met_until)
-        for c in story.calls.values()
-    ]
-    rings = [(r.call, r.number, r.began_at, r.ended_at) for r in story.rings]
-    for table, rows in (("log_calls", calls), ("log_rings", rings), ("dialled", dialled)):
-        await connection.copy_records_to_table(table, records=rows)  # type: ignore[attr-defined]
+async def _lay_out(
+    connection: Any, story: Story, dialled: Sequence[tuple[str, datetime]], house: House
+) -> None:
+    rules = house.survey_rules
+    tables: dict[str, Sequence[tuple[object, ...]]] = {
+        "log_calls": [
+            (c.id, c.number, c.direction, c.began_at, c.ended_at, c.over_at, c.talked, c.met_at, c.met_until,
+             c.handed_over_at)
+            for c in story.calls.values()
+        ],
+        "log_rings": [(r.call, r.number, r.began_at, r.ended_at) for r in story.rings],
+        "dialled": dialled,
+        "acts": [(act.number, act.at, act.deed, act.key) for act in house.acts],
+        "rules": [(rules.a_day, rules.a_week, len(rules.ladder), ZONE)],
+    }  # fmt: skip
+    for table, rows in tables.items():
+        await connection.copy_records_to_table(table, records=rows)
+    await connection.execute(WHOM_THE_ROBOT_RANG)
 
 
 async def _nothing_waits(house: House) -> Finding:

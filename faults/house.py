@@ -21,6 +21,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from enum import IntEnum
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -66,20 +67,36 @@ LONG_PROMPTS = frozenset(
     }
 )  # fmt: skip
 """Said while somebody is killed."""
-BEEP = 500
-GREETING, ROBOT, ASKS, THANKS, SORRY, COMMENT, OFFER, TRANSFER, GOODBYE = range(650, 2000, 150)
-"""Hertz: what she hears whom we call back, and what of the robot."""
+class Pitch(IntEnum):
+    """What a prompt means to who hears it, in hertz."""
+
+    BEEP = 500
+    GREETING = 650
+    """Of a call back."""
+    ROBOT = 800
+    ASKS = 950
+    THANKS = 1100
+    SORRY = 1250
+    COMMENT = 1400
+    OFFER = 1550
+    TRANSFER = 1700
+    GOODBYE = 1850
+
+
 PITCHES = {
-    "callback_greeting": GREETING,
-    "survey_welcome": ROBOT, "survey_job": ROBOT, "survey_job_full": ROBOT, "survey_reopened": ROBOT,
-    "survey_question": ASKS, "survey_by_key": ASKS, "survey_clearer": ASKS, "survey_keys": ASKS,
-    "survey_keys_foreign": ASKS, "survey_which": ASKS,
-    "survey_thanks": THANKS, "survey_sorry": SORRY, "survey_comment": COMMENT,
-    "survey_offer": OFFER, "survey_offer_keys": OFFER, "survey_transfer": TRANSFER,
-    "survey_goodbye": GOODBYE, "survey_silent": GOODBYE, "survey_not_understood": GOODBYE,
-    "survey_opted_out": GOODBYE, "survey_refused": GOODBYE, "survey_later": GOODBYE,
-}  # fmt: skip
-"""At how many hertz a prompt sounds; the others at BEEP."""
+    "callback_greeting": Pitch.GREETING,
+    **dict.fromkeys(("survey_welcome", "survey_job", "survey_job_full", "survey_reopened"), Pitch.ROBOT),
+    **dict.fromkeys(("survey_question", "survey_by_key", "survey_clearer", "survey_keys"), Pitch.ASKS),
+    **dict.fromkeys(("survey_keys_foreign", "survey_which"), Pitch.ASKS),
+    "survey_thanks": Pitch.THANKS,
+    "survey_sorry": Pitch.SORRY,
+    "survey_comment": Pitch.COMMENT,
+    **dict.fromkeys(("survey_offer", "survey_offer_keys"), Pitch.OFFER),
+    "survey_transfer": Pitch.TRANSFER,
+    **dict.fromkeys(("survey_goodbye", "survey_silent", "survey_not_understood"), Pitch.GOODBYE),
+    **dict.fromkeys(("survey_opted_out", "survey_refused", "survey_later"), Pitch.GOODBYE),
+}
+"""Of the prompts by name; the others are beeps."""
 AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
@@ -103,7 +120,8 @@ class Act:
     """What a resident has done, or was told, in a call of the robot, as she and her phone know it.
 
     She `means` to rate so, whenever she is asked; has `pressed` a key; `spoke` after the tone; was `thanked` for the
-    key she had pressed last; was told that she is `handed_over` to a dispatcher; `left` without an answer.
+    key she had pressed last (or told that one is sorry); was told that she is `handed_over` to a dispatcher; `left`
+    without an answer.
     """
 
     number: str
@@ -439,7 +457,7 @@ def _record(dialplan: Path, folder: Path, short: float, long: float) -> None:
     for place in (folder, *(folder / company for company in COMPANIES)):
         place.mkdir(parents=True)
     for name in Phrasebook.read(dialplan / "phrases" / "ru.toml").phrases:
-        beep = sound.tone(PITCHES.get(name, BEEP), long if name in LONG_PROMPTS else short)
+        beep = sound.tone(PITCHES.get(name, Pitch.BEEP), long if name in LONG_PROMPTS else short)
         sound.to_wav(beep, folder / f"{name}.wav")
     for company in COMPANIES:
         shutil.copy(folder / "welcome.wav", folder / company / "welcome.wav")

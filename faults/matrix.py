@@ -10,8 +10,9 @@ from faults.checks import Finding
 from faults.house import PARTS, SECOND, House, NotWithin
 from faults.steps import STEPS, Scene, Step, scene
 
-SETTLES_WITHIN = 60.0
+SETTLES_WITHIN = 90.0
 CHASER = "the controller that chases"
+ASKER = "the controller that asks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,9 @@ class Case:
 
 
 CASES = tuple(Case(step, part) for step in STEPS for part in PARTS)
-PAIR_CASES = tuple(Case(step, CHASER) for step in STEPS if step.story == "chase")
+PAIR_CASES = tuple(
+    Case(step, CHASER if step.story == "chase" else ASKER) for step in STEPS if step.story != "inbound"
+)
 """With two controllers on one database."""
 TELLING = frozenset(
     {
@@ -76,11 +79,12 @@ async def run(house: House, case: Case) -> Result:
 
 
 async def _victim(it: Scene, part: str) -> str:
-    """Of two controllers the one that has placed the call back; before that the one that is asked first."""
-    if part != CHASER:
+    """Of two controllers the one that has claimed the call; before that the one that is asked first."""
+    if part not in {CHASER, ASKER}:
         return part
+    claims = "attempts" if part == CHASER else "survey_calls"
     rows = await it.house.rows(
-        "SELECT controller FROM attempts a JOIN promises p ON p.id = a.promise_id WHERE phone = $1 "
+        f"SELECT controller FROM {claims} JOIN calls ON id = call_id WHERE caller = $1 "  # noqa: S608 - one of two
         "ORDER BY attempt DESC LIMIT 1",
         it.ivan.number,
     )

@@ -1,24 +1,39 @@
 """Residents and dispatchers who behave as people do: who is rung answers, who has talked hangs up.
 
-A person can be told to wait with the answer (`willing`), so that a step of the story holds still.
+Whom the robot rings does what it asks her for. A person can be told to wait with the answer (`willing`), or with what
+she would say next (`resolute`), so that a step of the story holds still.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
 
+from demo import sound
 from demo.softphone import PhoneCall, PhoneError, Softphone
-from faults.house import LINE, PATIENCE, House
+from faults.house import LINE, PATIENCE, Act, Deed, House, Pitch
 
 TALKS_FOR = 1.8
 """Seconds; longer than the `talk` of chase.toml, with the answer's way to Asterisk."""
 LONGEST_TALK = 60.0
 WAITS_FOR = 45.0
 """Seconds a resident bears to wait for a dispatcher."""
+SPEAKS_WITHIN = 8.0
+"""Seconds she listens into a silent line before she puts it down."""
+EAR = 0.1
+"""Seconds of sound in which a pitch is known."""
+CLEAR = 0.5
+"""Share of the energy that is that pitch's."""
+UNTIL_TONE_IS_OVER = 0.6
+"""Seconds from the beginning of the prompt that asks for a comment."""
+COMPLAINT = 1.5
+"""Seconds she speaks after the tone."""
 FOREVER = 10**6
 
 
@@ -103,20 +118,121 @@ class Dispatcher(Person):
         await hang_up(call)
 
 
+@dataclass(eq=False, slots=True)
+class Ear:
+    """Knows by its pitch what is said."""
+
+    call: PhoneCall
+    sounding: Pitch | None = None
+
+    async def next(self, within: float = SPEAKS_WITHIN) -> Pitch | None:
+        """What begins to sound next; None: nothing, for so many seconds. Raises PhoneError when the call ends."""
+        for _ in range(round(within / EAR)):
+            before, self.sounding = self.sounding, _pitch(await self.call.hears(seconds=EAR))
+            if self.sounding not in {None, before}:
+                return self.sounding
+        return None
+
+
+def _pitch(heard: sound.Sound) -> Pitch | None:
+    if sound.loudness(heard) < sound.VOICE_DBFS:
+        return None
+    return next((pitch for pitch in Pitch if sound.tone_share(heard, pitch) > CLEAR), None)
+
+
 @dataclass(eq=False)
 class Resident(Person):
-    """She hangs up when she has talked for a while."""
+    """She hangs up when she has talked for a while; the robot she tells what she thinks."""
 
     talks_for: float = TALKS_FOR
     has_talked: asyncio.Event = field(default_factory=asyncio.Event)
     call: PhoneCall | None = None
     """The one she made last."""
+    rating: int = 4
+    """What she thinks of a job."""
+    wants_dispatcher: bool = False
+    """When the robot offers her one."""
+    thinks_over: Pitch | None = None
+    """When she hears that she does nothing, until she is `resolute`."""
+    resolute: asyncio.Event = field(default_factory=asyncio.Event)
+    acts: list[Act] = field(default_factory=list)
+    spoke: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once she has said after the tone what is wrong."""
+    _heard: dict[Pitch, asyncio.Event] = field(default_factory=dict)
+    _pressed: str | None = None
 
     async def answers(self, call: PhoneCall) -> None:
         await super().answers(call)
-        await asyncio.sleep(self.talks_for)
-        await hang_up(call)
-        self.has_talked.set()
+        began = time.monotonic()
+        ear = Ear(call)
+        try:
+            pitch = await ear.next()
+            if pitch is Pitch.GREETING:
+                await asyncio.sleep(began + self.talks_for - time.monotonic())
+            else:
+                await self._talks_with_robot(ear, pitch)
+        finally:
+            await hang_up(call)
+            self.has_talked.set()
+
+    def heard(self, pitch: Pitch) -> asyncio.Event:
+        """Set once the robot has said that to her."""
+        return self._heard.setdefault(pitch, asyncio.Event())
+
+    def does(self, deed: Deed, key: str | None = None) -> None:
+        self.acts.append(Act(self.number, datetime.now(UTC), deed, key))
+
+    async def _talks_with_robot(self, ear: Ear, pitch: Pitch | None) -> None:
+        self.talks.of(self.number).clear()
+        self._pressed = None
+        while pitch is not None:
+            self.heard(pitch).set()
+            await self._minds_what_it_says(ear.call, pitch)
+            pitch = await ear.next()
+
+    async def _minds_what_it_says(self, call: PhoneCall, pitch: Pitch) -> None:
+        match pitch:
+            case Pitch.ASKS:
+                await self._considers(call, pitch)
+                await self.is_asked(call)
+            case Pitch.THANKS | Pitch.SORRY if self._pressed:
+                self.does("thanked", self._pressed)
+            case Pitch.COMMENT:
+                await self._complains(call)
+            case Pitch.OFFER:
+                await self._considers(call, pitch)
+                await self._presses(call, "1" if self.wants_dispatcher else "2")
+            case Pitch.TRANSFER:
+                self.does("handed_over")
+                await self._considers(call, pitch)
+                await self.waits(call, WAITS_FOR, self.talks_for)
+                await hang_up(call)
+
+    async def is_asked(self, call: PhoneCall) -> None:
+        self._pressed = str(self.rating)
+        await self._presses(call, self._pressed)
+
+    async def _presses(self, call: PhoneCall, key: str) -> None:
+        self.does("pressed", key)
+        await call.press(key)
+
+    async def _complains(self, call: PhoneCall) -> None:
+        """To the end of the tone she waits."""
+        await asyncio.sleep(UNTIL_TONE_IS_OVER)
+        call.says(sound.voice(COMPLAINT, pitch=210))
+        await call.has_said_all(within=PATIENCE)
+        self.does("spoke")
+        self.spoke.set()
+        await self._considers(call, Pitch.COMMENT)
+        await self._presses(call, "#")
+
+    async def _considers(self, call: PhoneCall, pitch: Pitch) -> None:
+        """Until she is resolute, or the call has ended."""
+        if pitch is not self.thinks_over:
+            return
+        resolute = asyncio.create_task(self.resolute.wait())
+        ended = asyncio.create_task(call.ended(within=LONGEST_TALK))
+        await _first_of(resolute, ended)
 
     async def dials(self) -> PhoneCall:
         self.talks.of(self.number).clear()
@@ -134,12 +250,19 @@ class Resident(Person):
         """Until she has talked, or the call has ended, or she bears it no longer. Seconds."""
         met = asyncio.create_task(self.talks.of(self.number).wait())
         ended = asyncio.create_task(call.ended(within=bears))
-        await asyncio.wait({met, ended}, return_when=asyncio.FIRST_COMPLETED)
-        if met.done():
+        await _first_of(met, ended)
+        if met.done() and not met.cancelled():
             await asyncio.sleep(talks_for)
-        for task in (met, ended):
+
+
+async def _first_of(*tasks: asyncio.Task[Any]) -> None:
+    """Wait for it; the others are given up."""
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(met, ended, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def hang_up(call: PhoneCall) -> None:
@@ -151,7 +274,7 @@ async def hang_up(call: PhoneCall) -> None:
 @asynccontextmanager
 async def resident(house: House, number: str, talks: Talks) -> AsyncIterator[Resident]:
     async with house.resident_phone(number) as phone:
-        person = Resident(phone, talks)
+        person = Resident(phone, talks, acts=house.acts)
         person.willing.set()
         async with person.attentive():
             yield person

@@ -10,12 +10,16 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from demo.softphone import PhoneCall
-from faults.house import EXTENSIONS, PATIENCE, House, Row
+from faults.house import EXTENSIONS, PATIENCE, House, Pitch, Row
 from faults.people import TALKS_FOR, Dispatcher, Resident, Talks, dispatcher, hang_up, resident
 
 WELL_INTO = 6.0
 """Seconds: a talk of this length is one, however it ends."""
 SHORT_OF_A_TALK = 0.4
+AGREED_IN = 4.0
+"""Seconds: a survey that waits for an hour agreed with the resident, and is not due yet."""
+BAD = 1
+"""A rating that opens the ticket again."""
 
 _numbers = itertools.count(9_160_000_001)
 _extensions = itertools.cycle(EXTENSIONS)
@@ -78,6 +82,22 @@ class Scene:
         await hang_up(await self.ivan.dials())
         await self.house.until(self.promise, f"{self.ivan.number} is owed a call")
 
+    async def job_done(self, agreed_in: float = 0) -> int:
+        """A job of hers is closed, and she knows what she will say of it. The ticket's number."""
+        self.ivan.does("means", str(self.ivan.rating))
+        return await self.house.job_done(self.ivan.number, agreed_in)
+
+    async def robot_says(self, pitch: Pitch) -> None:
+        """She has heard it, and does nothing until the story goes on."""
+        self.ivan.thinks_over = pitch
+        await self.job_done()
+        await within(self.ivan.heard(pitch), f"the robot says {pitch.name} to {self.ivan.number}")
+
+    async def job_done_badly(self) -> None:
+        """She is to tell the robot so, and to ask for a dispatcher."""
+        self.ivan.rating, self.ivan.wants_dispatcher = BAD, True
+        await self.robot_says(Pitch.TRANSFER)
+
     async def to_the_queue(self) -> PhoneCall:
         call = await self.ivan.dials()
         await call.press("1")
@@ -88,6 +108,7 @@ class Scene:
         people = [self.ivan, *self.dispatchers]
         for person in people:
             person.willing.set()
+        self.ivan.resolute.set()
         if exchange_died:
             await asyncio.gather(*(person.drops_everything() for person in people))
         if self.chat is not None:
@@ -134,14 +155,14 @@ async def queued(it: Scene) -> None:
 async def ringing(it: Scene) -> None:
     anna = await it.on_duty(willing=False)
     await it.to_the_queue()
-    await _within(anna.rung, "a dispatcher is rung")
+    await within(anna.rung, "a dispatcher is rung")
     await it.fact("rang")
 
 
 async def just_answered(it: Scene) -> None:
     anna = await it.on_duty()
     await it.to_the_queue()
-    await _within(anna.answered, "a dispatcher answers")
+    await within(anna.answered, "a dispatcher answers")
 
 
 async def talking(it: Scene) -> None:
@@ -198,7 +219,7 @@ async def standing_in(it: Scene) -> None:
 async def dispatcher_rung(it: Scene) -> None:
     await it.is_owed()
     anna = await it.on_duty(willing=False)
-    await _within(anna.rung, "a dispatcher is rung for the call back")
+    await within(anna.rung, "a dispatcher is rung for the call back")
 
 
 async def accepted(it: Scene) -> None:
@@ -210,18 +231,18 @@ async def accepted(it: Scene) -> None:
 async def resident_rung(it: Scene) -> None:
     it.ivan.willing.clear()
     await accepted(it)
-    await _within(it.ivan.rung, "the resident is rung")
+    await within(it.ivan.rung, "the resident is rung")
 
 
 async def called_back(it: Scene) -> None:
     await accepted(it)
-    await _within(it.ivan.answered, "the resident answers")
+    await within(it.ivan.answered, "the resident answers")
 
 
 async def just_ended(it: Scene) -> None:
     it.ivan.talks_for = SHORT_OF_A_TALK
     await accepted(it)
-    await _within(it.ivan.has_talked, "the resident answers and hangs up")
+    await within(it.ivan.has_talked, "the resident answers and hangs up")
     it.ivan.talks_for = TALKS_FOR
 
 
@@ -236,12 +257,92 @@ async def kept(it: Scene) -> None:
     await it.house.until(look, "the promise is kept")
 
 
-async def _within(event: asyncio.Event, what: str, within: float = PATIENCE) -> None:
+async def job_closed(it: Scene) -> None:
+    await it.job_done()
+
+
+async def survey_planned(it: Scene) -> None:
+    await it.job_done(AGREED_IN)
+
+    async def look() -> bool:
+        sql = "SELECT 1 FROM surveys WHERE phone = $1 AND status = 'planned'"
+        return bool(await it.house.rows(sql, it.ivan.number))
+
+    await it.house.until(look, "the survey is planned")
+
+
+async def survey_claimed(it: Scene) -> None:
+    for wire in it.house.wires.values():
+        wire.hold_back(b"Originate")
+    await it.job_done()
+
+    async def look() -> bool:
+        return any(wire.holds for wire in it.house.wires.values())
+
+    await it.house.until(look, "the order to ring her is on its way")
+
+
+async def robot_rings(it: Scene) -> None:
+    it.ivan.willing.clear()
+    await it.job_done()
+    await within(it.ivan.rung, "the robot rings her")
+
+
+async def robot_rings_again(it: Scene) -> None:
+    """As often as it may on one day: she has not heard her phone so far."""
+    it.ivan.willing.clear()
+    await it.job_done()
+
+    async def look() -> bool:
+        return it.ivan.times_rung == it.house.survey_rules.a_day
+
+    await it.house.until(look, "the robot rings her for the last time that day", 2 * PATIENCE)
+
+
+async def asked(it: Scene) -> None:
+    await it.robot_says(Pitch.ASKS)
+
+
+async def rated(it: Scene) -> None:
+    await it.robot_says(Pitch.THANKS)
+
+
+async def commenting(it: Scene) -> None:
+    it.ivan.rating = BAD
+    await it.robot_says(Pitch.COMMENT)
+    await within(it.ivan.spoke, "she has said what is wrong")
+
+
+async def dispatcher_wanted(it: Scene) -> None:
+    await it.busy()
+    await it.job_done_badly()
+
+
+async def handed_over(it: Scene) -> None:
+    await it.busy()
+    await it.job_done_badly()
+    await it.fact("queued", "survey")
+
+
+async def talking_after_robot(it: Scene) -> None:
+    anna = await it.on_duty()
+    await it.job_done_badly()
+    await within(anna.answered, "a dispatcher answers whom the robot has handed over")
+    await it.fact("answered", "survey")
+    await asyncio.sleep(WELL_INTO)
+
+
+async def survey_ended(it: Scene) -> None:
+    await it.job_done()
+    await within(it.ivan.has_talked, "the robot's call ends")
+
+
+async def within(event: asyncio.Event, what: str, seconds: float = PATIENCE) -> None:
     try:
-        async with asyncio.timeout(within):
+        async with asyncio.timeout(seconds):
             await event.wait()
     except TimeoutError:
-        raise TimeoutError(f"not within {within:g} s: {what}") from None
+        raise TimeoutError(f"not within {seconds:g} s: {what}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +350,7 @@ class Step:
     """A moment of a story."""
 
     name: str
-    story: Literal["inbound", "chase"]
+    story: Literal["inbound", "chase", "survey"]
     bring: Callable[[Scene], Awaitable[None]]
 
     def __str__(self) -> str:
@@ -275,4 +376,16 @@ STEPS = (
     Step("called back", "chase", called_back),
     Step("just ended", "chase", just_ended),
     Step("kept", "chase", kept),
+    Step("job closed", "survey", job_closed),
+    Step("survey planned", "survey", survey_planned),
+    Step("survey claimed, not placed", "survey", survey_claimed),
+    Step("rung by the robot", "survey", robot_rings),
+    Step("rung for the last time that day", "survey", robot_rings_again),
+    Step("asked", "survey", asked),
+    Step("rated", "survey", rated),
+    Step("leaving a comment", "survey", commenting),
+    Step("a dispatcher wanted", "survey", dispatcher_wanted),
+    Step("handed over", "survey", handed_over),
+    Step("talking after the robot", "survey", talking_after_robot),
+    Step("survey just ended", "survey", survey_ended),
 )

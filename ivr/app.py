@@ -42,7 +42,7 @@ from ivr.chasing import Chasing
 from ivr.dialplan.keeper import Keeper
 from ivr.dialplan.reception import Place, ToQueue, ToVoicemail, reception, unanswered
 from ivr.dialplan.understanding import Pack
-from ivr.errors import DialplanError, DozvonError, LedgerAway, PeerError
+from ivr.errors import DialplanError, DozvonError, LedgerAway, MissingPart, PeerError
 from ivr.hook import Hook
 from ivr.ledger import Ledger
 from ivr.narrator import Narrator
@@ -116,7 +116,6 @@ class Controller:
         self.survey_rules = survey_rules.read(settings.surveys)
         self.pack = Pack.read(settings.language)
         self.ears: Recogniser | None = None
-        self.carries = WITHOUT_EARS
         self.desk: AmiDesk | None = None
         self.switchboard.watchers.append(self._show)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -307,26 +306,39 @@ class Controller:
         )
         return Chasing(chaser, follower, self.ledger, now)
 
-    async def open_ears(self) -> None:
-        """Load the speech model, and have it hear what the voice says; without one the robot asks for keys."""
-        model = find_model(self.settings)
-        if model is None:
-            log.warning("the robot has no ears: it asks for keys; %s", OTHER_WAYS)
-            return
-        self.ears = await asyncio.to_thread(open_ears, model)
-        if self._voice is not None:
-            trial = await self_test(self.ears, self._voice)
-            self.carries = calls_at_once(trial.factor)
-            log.log(
-                logging.INFO if trial.passed else logging.ERROR,
-                "the ears were tried",
-                extra={
-                    "model": self.ears.name,
-                    "said": trial.said,
-                    "understood": trial.understood,
-                    "calls_at_once": self.carries,
-                },
-            )
+    async def open_ears(self, surveying: Surveying) -> None:
+        """Load the speech model and have it hear what the voice says; until then the robot rings nobody.
+
+        Without a model, or with one that cannot be loaded, it asks for keys.
+        """
+        calls = WITHOUT_EARS
+        try:
+            if (model := find_model(self.settings)) is None:
+                log.warning("the robot has no ears, it asks for keys: %s", OTHER_WAYS)
+            else:
+                self.ears = await asyncio.to_thread(open_ears, model)
+                calls = await self._try_ears(self.ears)
+        except MissingPart as error:
+            log.error("the robot has no ears, it asks for keys: %s", error)
+        surveying.start(self.ears, calls)
+
+    async def _try_ears(self, ears: Recogniser) -> int:
+        """How many calls they can follow at once, by how long they took for what they heard."""
+        if self._voice is None:
+            return WITHOUT_EARS
+        trial = await self_test(ears, self._voice)
+        calls = calls_at_once(trial.factor)
+        log.log(
+            logging.INFO if trial.passed else logging.ERROR,
+            "the ears were tried",
+            extra={
+                "model": ears.name,
+                "said": trial.said,
+                "understood": trial.understood,
+                "calls_at_once": calls,
+            },
+        )
+        return calls
 
     async def transcribe(self, wav: Path) -> Mapping[str, str | None]:
         """What the ears make of a comment, with all the words they know."""
@@ -352,7 +364,6 @@ class Controller:
             self.switchboard,
             self.ledger,
             self.pack,
-            self.ears,
             settings.spool / "comments",
             now,
             self._spawn,
@@ -364,7 +375,6 @@ class Controller:
             settings.asterisk_name,
             settings.outbound,
             ring=rules.ring,
-            carries=self.carries,
             calls=self.switchboard.calls,
             ears_at=f"{settings.audio_advertise or settings.audio_host}:{settings.audio_port}",
             answered=talker.expect,
@@ -373,7 +383,7 @@ class Controller:
         campaign = Campaign(
             self.ledger, robot, rules, _controller(), ZoneInfo(settings.time_zone), conf.DEFAULT_QUEUE
         )
-        return Surveying(campaign, robot, follower, chasing, now)
+        return Surveying(campaign, robot, talker, follower, chasing, now)
 
     async def aclose(self) -> None:
         for task in self._tasks:
@@ -392,7 +402,6 @@ async def controller(settings: Settings, voice: Voice | None) -> AsyncIterator[C
         it = Controller(settings, ledger, voice)
         stack.push_async_callback(it.aclose)
         await it.prepare()
-        await it.open_ears()
         cel_file = it.layout.cel_file if it.layout else None
         follower = Follower(settings, it.switchboard, ledger, cel_file, now)
         await follower.remember()
@@ -406,6 +415,7 @@ async def controller(settings: Settings, voice: Voice | None) -> AsyncIterator[C
         surveying = it.surveying(follower, chaser, door)
         ledger.listen("surveys", surveying.wake)
         ledger.listen("surveys", it.changes.ring)
+        it._spawn(it.open_ears(surveying), "ears")
         await stack.enter_async_context(_panel(it, follower))
         await stack.enter_async_context(_ticks(it, follower, chaser, surveying))
         yield it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import re
@@ -16,7 +17,7 @@ from tqdm import tqdm
 from directory.nouns import Company
 from ivr.dialplan.rules import Rules
 from ivr.errors import DialplanError
-from ivr.settings import Settings
+from ivr.settings import HERE, Settings
 from ivr.speech.phrasebook import Phrasebook
 from ivr.speech.prompts import FORMS, PromptShelf
 from robocalls.nouns import Job
@@ -32,12 +33,18 @@ STATIC = (
 """What Asterisk says by itself."""
 SPOKEN = ("welcome", "recording_notice", "wrong_key", "no_input", "no_dispatcher", "goodbye", *PROMPTS)
 """What only the conversations say, beside the menus (`ivr.dialplan.reception`, `robocalls.survey`)."""
-OF_A_JOB = (*JOB_PROMPTS, "survey_date", "survey_flat", "survey_about_other")
-"""What a job's own prompts are made of."""
-WORDS = {"words_days": 31, "words_months": 12, "words_short": None}
+FIELDS = {
+    "survey_job": ("date", "about", "address"),
+    "survey_job_full": ("date", "about", "address", "number", "flat"),
+    "survey_date": ("day", "month"),
+    "survey_flat": ("flat",),
+}
+"""What names a job may be told of it; what is personal is not for `survey_job`."""
+COUNTED = {"words_days": 31, "words_months": 12}
 """Lists in the phrasebook, and how long they must be."""
 JOBS_KEPT = timedelta(days=14)
 """A survey that is tried again finds its prompts ready for so long."""
+SHIPPED = HERE / "dialplan"
 NOBODY = Company(id=0, code="any", name="")
 """Whoever dials a number no company owns is greeted all the same."""
 
@@ -59,6 +66,7 @@ class Narrator:
     async def of_job(self, company: Company | None, job: Job) -> Mapping[str, Path]:
         """The company's prompts and the job's own, rendered now if they are new. Raises MissingPart."""
         known = company if company and company.id in self._books else NOBODY
+        self._jobs.folder.mkdir(0o700, parents=True, exist_ok=True)  # they name a flat
         stems = await self._jobs.prepare_all(known.code, _job_texts(self._books[known.id], job))
         for stem in stems.values():
             for form in FORMS:
@@ -67,11 +75,13 @@ class Narrator:
 
     def sweep_jobs(self, now: datetime) -> int:
         """Throw away the prompts of jobs that were not asked about lately; returns how many files."""
-        oldest = (now - JOBS_KEPT).timestamp()
-        old = [file for file in self._jobs.folder.glob("*.*") if file.stat().st_mtime < oldest]
-        for file in old:
-            file.unlink(missing_ok=True)  # another controller may sweep, too
-        return len(old)
+        oldest, swept = (now - JOBS_KEPT).timestamp(), 0
+        for file in [file for form in FORMS for file in self._jobs.folder.glob(f"*{form}")]:
+            with contextlib.suppress(FileNotFoundError):  # another controller sweeps, too
+                if file.stat().st_mtime < oldest:
+                    file.unlink()
+                    swept += 1
+        return swept
 
     async def prepare(self, companies: Iterable[Company], rules: Rules, dialplan: Path) -> None:
         """Render what is missing, with a progress bar; raises DialplanError or MissingPart and keeps the old.
@@ -82,7 +92,7 @@ class Narrator:
             await self._prepare([*companies, NOBODY], rules, dialplan)
 
     async def _prepare(self, companies: list[Company], rules: Rules, dialplan: Path) -> None:
-        book = Phrasebook.read(dialplan / "phrases" / f"{self._settings.language}.toml")
+        book = _book(dialplan, self._settings.language)
         books = {company.id: _own_book(book, company) for company in companies}
         texts = {company.id: _texts(books[company.id], company, rules) for company in companies}
         codes = {company.id: company.code for company in companies}
@@ -100,11 +110,18 @@ class Narrator:
         self._stems = {company: {**self._stems.get(company, {}), **new} for company, new in stems.items()}
 
 
+def _book(dialplan: Path, language: str) -> Phrasebook:
+    """The admin's phrases; what a copy made before an update lacks is said as we ship it."""
+    own, ours = (Phrasebook.read(folder / "phrases" / f"{language}.toml") for folder in (dialplan, SHIPPED))
+    return Phrasebook(own.source, {**ours.phrases, **own.phrases})
+
+
 def _own_book(book: Phrasebook, company: Company) -> Phrasebook:
-    """The book of a company, everything the conversations need in it."""
     own = book.of_company(company.code, company.phrases, company.greeting)
-    if problems := [*own.unknown([*OF_A_JOB, *WORDS]), *_miscounted(own)]:
-        raise DialplanError(f"{own.source}: the robot could not name a job", problems)
+    for name, fields in FIELDS.items():
+        own.text(name, **dict.fromkeys(fields, ""))
+    if problems := list(_misread(own)):
+        raise DialplanError(f"{own.source}: lists of words", problems)
     return own
 
 
@@ -122,7 +139,7 @@ def _job_texts(own: Phrasebook, job: Job) -> dict[str, str]:
     """What names this job, filled in. Only `survey_job_full` knows what is personal."""
     day = job.registered_at.astimezone(ZoneInfo(job.zone))
     about = f"survey_about_{job.category}"
-    fields = {
+    known = {
         "date": own.text(
             "survey_date",
             day=_words(own, "words_days")[day.day - 1],
@@ -133,7 +150,7 @@ def _job_texts(own: Phrasebook, job: Job) -> dict[str, str]:
         "number": job.ticket,
         "flat": own.text("survey_flat", flat=job.flat) if job.flat else "",
     }
-    return {name: own.text(name, **fields) for name in JOB_PROMPTS}
+    return {name: own.text(name, **{field: known[field] for field in FIELDS[name]}) for name in JOB_PROMPTS}
 
 
 def _in_full(own: Phrasebook, text: str) -> str:
@@ -149,8 +166,10 @@ def _words(own: Phrasebook, name: str) -> list[str]:
     return [word.strip() for word in own.phrases[name].split(",")]
 
 
-def _miscounted(own: Phrasebook) -> Iterator[str]:
-    for name, wanted in WORDS.items():
-        given = len(_words(own, name)) if name in own.phrases else wanted
-        if wanted and given != wanted:
+def _misread(own: Phrasebook) -> Iterator[str]:
+    for name, wanted in COUNTED.items():
+        if (given := len(_words(own, name))) != wanted:
             yield f"{name}: {given} words, {wanted} are wanted"
+    for entry in _words(own, "words_short"):
+        if not re.fullmatch(r"[^=\s][^=]*=\s*[^=\s][^=]*", entry):
+            yield f"words_short: {entry!r} is not like 'ул. = улица'"

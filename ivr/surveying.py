@@ -46,12 +46,12 @@ class Talker:
     switchboard: Switchboard
     outbox: Outbox
     pack: Pack
-    ears: Recogniser | None
     comments: Path
     """The folder where comments are written while they are spoken."""
     now: Callable[[], datetime]
     spawn: Callable[[Coroutine[Any, Any, None], str], object]
     hand_over: Callable[[Job, Transfer], Coroutine[Any, Any, None]]
+    ears: Recogniser | None = None
     detectors: Detectors = field(default_factory=Detectors)
     _expected: dict[str, asyncio.Future[AudioStream]] = field(default_factory=dict)
 
@@ -133,13 +133,19 @@ class Surveying:
         self,
         campaign: Campaign,
         robot: AmiRobot,
+        talker: Talker,
         follower: Follower,
         chasing: Chasing,
         now: Callable[[], datetime],
     ) -> None:
-        self._campaign, self._robot, self._follower = campaign, robot, follower
-        self._chasing, self._now = chasing, now
+        self._campaign, self._robot, self._talker = campaign, robot, talker
+        self._follower, self._chasing, self._now = follower, chasing, now
         self._wanted = asyncio.Event()
+
+    def start(self, ears: Recogniser | None, calls: int) -> None:
+        """Ring from now on, with these ears or none, so many calls at once."""
+        self._talker.ears, self._robot.carries = ears, calls
+        self.wake()
 
     def wake(self) -> None:
         self._wanted.set()

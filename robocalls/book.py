@@ -87,10 +87,11 @@ async def surveys(
     ticket: int | None = None,
     phone: str | None = None,
     period: Period | None = None,
+    answered: bool = False,
     serves: Serves = None,
     most: int = 50,
 ) -> list[Row]:
-    """The latest first; those answered or settled within a period, if one is given."""
+    """The latest first; those answered or settled within a period, if one is given; `answered`: the former only."""
     for name, word, known in (("status", status, Status), ("result", result, Result)):
         if word is not None and word not in list(known):
             raise Refused(f"{name} = {word!r}: one of {', '.join(known)}{did_you_mean(word, known)}")
@@ -102,6 +103,7 @@ async def surveys(
         phone=phone,
         since=period.since if period else None,
         before=period.before if period else None,
+        answered=answered,
         serves=serves,
         most=max(1, min(most, MOST)),
     )
@@ -114,7 +116,7 @@ async def on_the_board(store: Store, now: datetime, zone: ZoneInfo, serves: Serv
     return {
         "now": now,
         "handed_over": await store.all("survey_book.handed_over", serves=serves),
-        "latest": await surveys(store, period=today, serves=serves, most=20),
+        "latest": await surveys(store, period=today, answered=True, serves=serves, most=20),
         "counts": dict(counts or {}),
     }
 

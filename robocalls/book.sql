@@ -2,8 +2,8 @@
 -- (`robocalls.book.MOVES`) and returns no row from any other.
 
 -- name: list
--- The latest first: of a status, a result, a ticket, a number; answered or settled within a span. What was answered in a
--- call that goes on counts until it is settled.
+-- The latest first: of a status, a result, a ticket, a number; answered (only those, if asked for) or settled within a
+-- span. What was answered in a call that goes on counts until it is settled.
 SELECT s.id, s.ticket, s.status::text, coalesce(s.result, last.result)::text AS result,
        CASE WHEN s.result IS NULL THEN last.rating ELSE s.rating END AS rating, s.why, s.phone, s.closed_at, s.planned_at,
        s.agreed_at, s.next_attempt_at, s.settled_at, t.category, t.closed_at IS DISTINCT FROM s.closed_at AS reopened,
@@ -32,6 +32,7 @@ WHERE (:status::text IS NULL OR s.status::text = :status)
   AND (:result::text IS NULL OR s.result::text = :result)
   AND (:ticket::bigint IS NULL OR s.ticket = :ticket)
   AND (:phone::text IS NULL OR s.phone = :phone)
+  AND (last.at IS NOT NULL OR NOT :answered::boolean)
   AND (:since::timestamptz IS NULL
        -- what was settled then was closed at most this long before: the look goes by an index
        OR s.closed_at >= :since::timestamptz - interval '60 days'

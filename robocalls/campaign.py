@@ -46,7 +46,7 @@ PLACED_WITHIN = timedelta(seconds=20)
 """An order Asterisk carries out later than this is void."""
 LATELY = timedelta(seconds=30)
 """What was closed so lately is looked at always; all that may still be asked about, every so often."""
-PLANNED_AT_ONCE = 1000
+PLANNED_AT_ONCE = 250
 LOOKED_AT = 100
 
 

@@ -202,7 +202,8 @@ class _Talk:
         """The voice has failed twice: it may still ask for a person, but no longer rate."""
         keys = "survey_keys_foreign" if self.is_foreign else "survey_keys"
         for prompts in ((*first, keys), ()):
-            reply = await self.hear(*prompts, wait=KEY_WAIT, barge_in=False)
+            # Background noise, which has most likely brought us here, must not cut the prompt short.
+            reply = await self.hear(*prompts, wait=KEY_WAIT, barge_in=not self.line.hears)
             match reply:
                 case Lost.NOTHING | Lost.UNSURE | Rates(by=By.VOICE) | Wants(Intent.YES | Intent.NO):
                     continue

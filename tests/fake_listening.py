@@ -319,6 +319,8 @@ class FakeEar:
 
     BEGINS, ENDS = 3, 12
     """Frames of voice that make a beginning, and of silence that make an end."""
+    THINKS = 0.06
+    """Seconds from the end to what it was."""
 
     def __init__(self) -> None:
         self.events: asyncio.Queue[object] = asyncio.Queue()
@@ -351,7 +353,8 @@ class FakeEar:
             self.silence += 0.02
             if self._voiced and self.silence > self.ENDS * 0.02 - 0.01:
                 if self._voiced >= self.BEGINS:
-                    self.events.put_nowait(heard(self._words, seconds=self._voiced * 0.02))
+                    what = heard(self._words, seconds=self._voiced * 0.02)
+                    asyncio.get_running_loop().call_later(self.THINKS, self.events.put_nowait, what)
                 self._voiced = 0
 
     async def aclose(self) -> None:

@@ -27,7 +27,7 @@ from bench.speech.capacity import Kind, Step
 from bench.speech.clips import NONE, Clip, Phrase, Spoken, Studio
 from bench.speech.paced import Load
 from bench.speech.report import Measured
-from bench.speech.spoil import CLEAN
+from bench.speech.spoil import CLEAN, Noise
 from ivr import logs
 from ivr.errors import DozvonError, MissingPart
 from ivr.settings import Settings
@@ -91,8 +91,10 @@ class BenchSpeech:
         ears, pack = judge.opened(self._bench)
         texts = {one.text: tuple(re.findall(r"[а-яё]+", one.text.lower())) for one in self._phrases}
         self.measured.known = frozenset(text for text, words in texts.items() if not ears.missing(words))
+        self.measured.unknown = ears.missing(pack.words())
+        self.measured.listened_for = len(pack.words())
         say(
-            f"model {ears.name}; it does not know: {', '.join(ears.missing(pack.words())) or 'no word of ours'}"
+            f"model {ears.name}; of {self.measured.listened_for} words it does not know {len(self.measured.unknown)}"
         )
         ears.close()
         asyncio.run(
@@ -142,12 +144,14 @@ class BenchSpeech:
         return Step(self._bench, self._answers(), kind, calls, lasts)
 
     def _answers(self) -> tuple[Clip, ...]:
-        """What is said on the clock: answers, in the conditions that are aimed at."""
+        """What is said on the clock: answers in words the model knows."""
         fitting = [
             clip
             for clip in self._clips
             if clip.spoken.phrase.means != NONE
-            and clip.condition.name in {"clean", "20 dB", "10 dB", "loss 1 %"}
+            and clip.spoken.phrase.text in self.measured.known
+            and clip.condition.name in {"clean", "20 dB", "loss 1 %"}
+            and clip.condition.noise is not Noise.BABBLE  # talk that goes on has no end to measure from
         ]
         return tuple(random.Random(5).sample(fitting, min(ANSWERS, len(fitting))))  # noqa: S311
 

@@ -9,23 +9,47 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 
 from bench.figures import percentile
 from bench.speech import spoil
 from bench.speech.hearing import FRAME
-from bench.speech.spoil import Noise
+from bench.speech.spoil import Noise as Sounds
+from ivr.heard import Noise
 from ivr.speech.activity import Detectors
-from ivr.speech.listener import Listener, SpeechBegan
+from ivr.speech.listener import Event, Listener, SpeechBegan
 from ivr.speech.sound import Samples
 
 PROMPT_LEVEL = -20.0
 """dBFS: what `ivr.speech.sound` levels prompts to."""
-ECHOES = (30, 20, 14, 8)
-"""How much weaker the prompt comes back, dB; ITU-T G.122 asks a telephone network for more than 20."""
+ECHO_LEVELS = (30, 20, 14, 8)
+"""How much weaker the prompt comes back, dB; a telephone network keeps it below 20 or so (ITU-T G.122)."""
 LEVELS = (-60, -45, -35)
 """Of noise, dBFS; speech is at about -26."""
+
+
+class Way(StrEnum):
+    """How the prompt comes back."""
+
+    LINE = "line"
+    """From the other end's wires: 10 to 60 ms later, hardly blurred."""
+    ROOM = "speakerphone"
+    """From its loudspeaker: 50 to 200 ms later, as much of the room in it as of the prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Echo:
+    way: Way
+    loss: int
+    """dB below the prompt."""
+
+    def __str__(self) -> str:
+        return f"{self.way} echo {self.loss} dB weaker"
+
+
+ECHOES = tuple(Echo(way, loss) for way in Way for loss in ECHO_LEVELS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +59,8 @@ class FalseStarts:
     what: str
     minutes: float
     starts: int
+    machines: int
+    """How often it was even taken for an answering machine."""
 
     @property
     def a_minute(self) -> float:
@@ -45,8 +71,8 @@ class FalseStarts:
 class Interrupted:
     """How soon speech was noticed while the prompt came back as an echo."""
 
-    echo: int | None
-    """dB below the prompt; None: no prompt."""
+    echo: str
+    """Which; empty: none."""
     tried: int
     missed: int
     """Not noticed before the speech was over."""
@@ -62,37 +88,42 @@ def false_starts(prompt: Samples, babble: Samples, minutes: float) -> list[False
     length = int(minutes * 60 * spoil.RATE)
     lines: list[tuple[str, Samples, Samples | None]] = [
         (f"{kind} noise at {level} dBFS", _noise(kind, level, length, babble, chance), None)
-        for kind in (Noise.WHITE, Noise.PINK, Noise.HUM)
+        for kind in (Sounds.WHITE, Sounds.PINK, Sounds.HUM)
         for level in LEVELS
     ]
     lines.append(("knocks and clicks", _knocks(length, chance), None))
     lines += [
-        (f"talk in the room at {level} dBFS", _noise(Noise.BABBLE, level, length, babble, chance), None)
+        (f"talk in the room at {level} dBFS", _noise(Sounds.BABBLE, level, length, babble, chance), None)
         for level in LEVELS
     ]
     said = _prompts(prompt, length)
-    lines += [(f"our prompt's echo, {loss} dB weaker", echo(said, loss, chance), said) for loss in ECHOES]
-    return [FalseStarts(what, minutes, asyncio.run(_starts(line, played))) for what, line, played in lines]
+    lines += [(str(one), back(said, one, chance), said) for one in ECHOES]
+    return [asyncio.run(_false_starts(what, line, played)) for what, line, played in lines]
 
 
 def interrupted(
-    prompt: Samples, speeches: Sequence[Samples], echoes: Sequence[int | None] = (None, *ECHOES)
+    prompt: Samples, speeches: Sequence[Samples], echoes: Sequence[Echo | None] = (None, *ECHOES)
 ) -> list[Interrupted]:
     """Each of `speeches` (8 kHz, as spoken) over the prompt, with each echo."""
-    return [asyncio.run(_interrupt(prompt, speeches, loss)) for loss in echoes]
+    return [asyncio.run(_interrupt(prompt, speeches, one)) for one in echoes]
 
 
-def echo(said: Samples, loss: float, chance: np.random.Generator) -> Samples:
-    """`said` as it comes back: later by 30 to 150 ms, with the room's reverberation, `loss` dB weaker."""
-    room = np.exp(-np.arange(int(0.15 * spoil.RATE)) / (0.03 * spoil.RATE)) * chance.standard_normal(1200)
-    room[0] = 2.0
+def back(said: Samples, echo: Echo, chance: np.random.Generator) -> Samples:
+    """`said` as it comes back."""
+    earliest, latest, fades, blur = (
+        (0.010, 0.060, 0.004, 0.3) if echo.way is Way.LINE else (0.050, 0.200, 0.040, 1.0)
+    )
+    moments = np.arange(int(8 * fades * spoil.RATE)) / spoil.RATE
+    room = np.exp(-moments / fades) * chance.standard_normal(len(moments))
+    room *= blur / np.sqrt(np.sum(room**2))
+    room[0] = 1.0
     length = len(said) + len(room) - 1
     wet = np.fft.irfft(np.fft.rfft(said, length) * np.fft.rfft(room, length), length)
-    later = np.pad(wet, (int(chance.uniform(0.03, 0.15) * spoil.RATE), 0))[: len(said)]
-    return spoil.at_level(spoil.in_band(later.astype(np.float32)), PROMPT_LEVEL - loss)
+    later = np.pad(wet, (int(chance.uniform(earliest, latest) * spoil.RATE), 0))[: len(said)]
+    return spoil.at_level(spoil.in_band(later.astype(np.float32)), PROMPT_LEVEL - echo.loss)
 
 
-async def _interrupt(prompt: Samples, speeches: Sequence[Samples], loss: int | None) -> Interrupted:
+async def _interrupt(prompt: Samples, speeches: Sequence[Samples], echo: Echo | None) -> Interrupted:
     soon: list[float] = []
     missed = early = 0
     for number, speech in enumerate(speeches):
@@ -101,38 +132,47 @@ async def _interrupt(prompt: Samples, speeches: Sequence[Samples], loss: int | N
         begins, ends = spoil.extent(voice)
         before = chance.uniform(1.0, 2.0)
         line = np.pad(voice, (int(before * spoil.RATE), spoil.RATE))
-        said = _prompts(prompt, len(line)) if loss is not None else None
+        said = _prompts(prompt, len(line)) if echo is not None else None
         line = line + spoil.surroundings(len(line), spoil.CLEAN, 0.0, line, chance)
-        if said is not None and loss is not None:
-            line = line + echo(said, loss, chance)
-        first = next(iter(await _begun(line, said)), None)
+        if said is not None and echo is not None:
+            line = line + back(said, echo, chance)
+        first = next((at for at, event in await _told(line, said) if isinstance(event, SpeechBegan)), None)
         if first is None or first > before + ends:
             missed += 1
         elif first < before + begins:
             early += 1
         else:
             soon.append(first - before - begins)
-    return Interrupted(loss, len(speeches), missed, early, percentile(soon, 0.5), percentile(soon, 0.95))
+    return Interrupted(
+        str(echo or ""), len(speeches), missed, early, percentile(soon, 0.5), percentile(soon, 0.95)
+    )
 
 
-async def _starts(line: Samples, played: Samples | None) -> int:
-    return len(await _begun(line, played))
+async def _false_starts(what: str, line: Samples, played: Samples | None) -> FalseStarts:
+    told = [event for _, event in await _told(line, played)]
+    return FalseStarts(
+        what,
+        minutes=len(line) / spoil.RATE / 60,
+        starts=sum(isinstance(event, SpeechBegan) for event in told),
+        machines=told.count(Noise.MACHINE),
+    )
 
 
-async def _begun(line: Samples, played: Samples | None) -> list[float]:
-    """The moments of every SpeechBegan, seconds of sound."""
-    listener = Listener(None, Detectors())
-    moments = []
-    try:
-        for number, (frame, said) in enumerate(_frames(line, played), start=1):
-            listener.feed(frame, said)
-            await asyncio.sleep(0)
-            while not listener.events.empty():
-                if isinstance(listener.events.get_nowait(), SpeechBegan):
-                    moments.append(number * FRAME)
-    finally:
-        await listener.aclose()
-    return moments
+async def _told(line: Samples, played: Samples | None) -> list[tuple[float, Event]]:
+    """All that a listener tells, and after how many seconds; after an answering machine it is another call's."""
+    detectors = Detectors()
+    listener = Listener(None, detectors)
+    told: list[tuple[float, Event]] = []
+    for number, (frame, said) in enumerate(_frames(line, played), start=1):
+        listener.feed(frame, said)
+        await listener.caught_up()
+        while not listener.events.empty():
+            told.append((number * FRAME, listener.events.get_nowait()))
+            if told[-1][1] is Noise.MACHINE:
+                await listener.aclose()
+                listener = Listener(None, detectors)
+    await listener.aclose()
+    return told
 
 
 def _frames(line: Samples, played: Samples | None) -> Iterator[tuple[bytes, bytes | None]]:
@@ -147,7 +187,7 @@ def _prompts(prompt: Samples, length: int) -> Samples:
     return np.resize(once, length).astype(np.float32)
 
 
-def _noise(kind: Noise, level: float, length: int, babble: Samples, chance: np.random.Generator) -> Samples:
+def _noise(kind: Sounds, level: float, length: int, babble: Samples, chance: np.random.Generator) -> Samples:
     sound = spoil.noise(kind, length, babble, chance)
     rms = 10 * np.log10(np.mean(sound.astype(np.float64) ** 2) + 1e-12)
     return sound * np.float32(10 ** ((level - rms) / 20))

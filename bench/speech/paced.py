@@ -48,9 +48,13 @@ class Load:
 
     calls: int
     lasted: float
-    decided_p50: float
-    decided_p95: float
+    understood: int
+    understood_p50: float
+    """From the end of the speech to its meaning: of answers that were understood."""
     answers: int
+    decided_p50: float
+    """The same of all, «not understood» among them."""
+    decided_p95: float
     began_p95: float
     late_p99: float
     processor: float
@@ -65,9 +69,11 @@ class Load:
         return cls(
             calls=calls,
             lasted=lasted,
+            understood=len(moments.decided),
+            understood_p50=percentile(moments.decided, 0.5),
+            answers=len(every),
             decided_p50=percentile(every, 0.5),
             decided_p95=percentile(every, 0.95),
-            answers=len(every),
             began_p95=percentile(moments.began, 0.95),
             late_p99=percentile(moments.late, 0.99),
             processor=spent / lasted / calls,
@@ -77,7 +83,7 @@ class Load:
 
     def __str__(self) -> str:
         return (
-            f"decision p50 {ms(self.decided_p50)}, p95 {ms(self.decided_p95)}, "
+            f"understood p50 {ms(self.understood_p50)}, every decision p95 {ms(self.decided_p95)}, "
             f"barge-in p95 {ms(self.began_p95)}, frames late p99 {ms(self.late_p99)}, "
             f"{100 * self.processor:.2f} % of a core a call, {self.memory:.0f} MB"
         )

@@ -23,17 +23,18 @@ class AmiRobot:
         dial_out: str | None,
         *,
         ring: timedelta,
-        carries: int,
         calls: Mapping[str, Call],
         ears_at: str,
         answered: Callable[[Job], Awaitable[UUID]],
         now: Callable[[], datetime],
     ) -> None:
-        """`dial_out` is the dial string with {number}; `ring` how long her phone rings; `carries` how many calls the
-        ears can follow; `calls` those that go on; `ears_at` where Asterisk finds our AudioSocket door. `answered` has
-        the prompts of a job ready and tells by which id its stream will ask for them."""
+        """`dial_out` is the dial string with {number}; `ring` how long her phone rings; `calls` those that go on;
+        `ears_at` where Asterisk finds our AudioSocket door. `answered` has the prompts of a job ready and tells by
+        which id its stream will ask for them."""
         self._ami, self.name, self._dial_out = ami, name, dial_out
-        self._ring, self.carries, self._calls = ring, carries, calls
+        self._ring, self._calls = ring, calls
+        self.carries = 0
+        """How many calls at once the ears can follow; none before they are there."""
         self._ears_at, self._answered, self._now = ears_at, answered, now
 
     def is_on_the_line(self, phone: str) -> bool:

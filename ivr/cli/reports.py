@@ -58,6 +58,9 @@ HAPPENED = {
     Kind.ACCEPTED: "диспетчер принял, набираем жителя",
     Kind.TRIED: "до жителя не дозвонились",
     Kind.MACHINE: "отмечен автоответчик",
+    Kind.HEARD: "робот услышал",
+    Kind.NOISE: "на линии не человек",
+    Kind.SAID: "ответ роботу",
     Kind.HUNG_UP: "положена трубка",
     Kind.ENDED: "завершение",
 }

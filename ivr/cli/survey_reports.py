@@ -239,7 +239,7 @@ def sheet(made: Report, said: Words, calls: Words) -> list[list[Any]]:
                 said.of("by", row["by"] if row["result"] == Result.RATED else None),
                 row["attempts"],
                 iso(row["answered_at"], zone),
-                harmless(_why(row["why"], said) if not row["attempts"] else said.of("why", row["why"])),
+                harmless(_why(row["why"], said) if row["id"] is None else said.of("why", row["why"])),
                 "да" if row["reopened"] else "",
                 row["dispatcher"] or "",
                 harmless(commented(row)),

@@ -23,11 +23,11 @@ DOUBTFUL, DOUBTS = 0.45, 5
 """Between this and ALIKE it may be an echo blurred by a room: so many moments are waited for a clearer one."""
 CERTAIN = 3
 """Moments after which the echo's delay is known …"""
-STILL_ALIKE = 0.35
-"""… and the correlation there that makes it an echo: by chance a voice has 0.1 to 0.2 at one certain delay."""
-NEAR = 32
-"""Samples by which the delay may wander: 4 ms."""
-QUIETER = 5.0
+STILL_ALIKE = 0.4
+"""… and the correlation near it that makes it an echo: by chance a voice has 0.2 there."""
+NEAR = 120
+"""Samples: 15 ms. A room has many ways, and a voice looks the same one period later."""
+QUIETER = 2.0
 """dB at least by which an echo is quieter than what was played."""
 LOUDER = 3.0
 """dB above the echo's usual strength: with little likeness besides, somebody speaks over it."""
@@ -63,28 +63,29 @@ class EchoGuard:
         self._heard.append(heard)
         self._played.append(played if played is not None else np.zeros(len(heard), np.float32))
 
+    @property
+    def is_there(self) -> bool:
+        """Does this line or telephone give back what is played, and may do so now?"""
+        return self._sounding > 0 and self._times >= CERTAIN
+
     def is_echo(self) -> bool:
         """Is the last sound nothing but our own? Asked of sound with a voice in it."""
         if not self._sounding:
             self._doubts = 0
             return False
         heard, played = np.concatenate(self._heard), np.concatenate(self._played)
-        if self._is_known and self._is_spoken_over(heard, played):
+        if self.is_there and self._is_spoken_over(heard, played):
             return False
         alike, gain = _compare(heard, played)
         best = int(alike.argmax())
         if alike[best] >= ALIKE and gain[best] <= -QUIETER:
             self._learn(best, float(gain[best]))
             return True
-        if self._is_known:
+        if self.is_there:
             near = slice(max(0, self._delay - NEAR), self._delay + NEAR + 1)
             return bool(alike[near].max() >= STILL_ALIKE and gain[near].max() <= self._gain + 2 * LOUDER)
         self._doubts += 1
         return bool(alike[best] >= DOUBTFUL and gain[best] <= -QUIETER and self._doubts <= DOUBTS)
-
-    @property
-    def _is_known(self) -> bool:
-        return self._times >= CERTAIN
 
     def _learn(self, delay: int, gain: float) -> None:
         if abs(delay - self._delay) > NEAR:

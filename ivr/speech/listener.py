@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 SURE, LIKELY = 0.7, 0.4
 """Probabilities of a voice: one window of 32 ms that is sure, or two on end that are likely, begin speech. Noise,
 knocks and tones stay below 0.15."""
+THROUGH_ECHO = 3
+"""Windows on end it takes while our own prompt comes back: one of a hundred looks like a person."""
 GOES_ON = 0.35
 """Above it speech goes on, as the detector's makers have it; it lags behind by 0.1 s, hence the next two."""
 ABOVE_NOISE = 2.0
@@ -158,7 +160,7 @@ class Listener:
             self._likely = 0
             return
         self._likely += 1
-        if utterance is None and window.probability < SURE and self._likely < 2:
+        if utterance is None and self._likely < self._windows_needed(window):
             return
         self.voiced += WINDOW / RATE
         self._last_voice = window.ends
@@ -167,6 +169,11 @@ class Listener:
             utterance = self._begin(window.ends - self._likely * WINDOW / RATE)
         utterance.last_voice = window.ends
         utterance.loudest = max(utterance.loudest, window.level)
+
+    def _windows_needed(self, window: Window) -> int:
+        if self._echo.is_there:
+            return THROUGH_ECHO
+        return 1 if window.probability >= SURE else 2
 
     def _is_voice(self, window: Window, utterance: _Utterance | None) -> bool:
         if window.probability < (LIKELY if utterance is None else GOES_ON):

@@ -28,9 +28,9 @@ function forget_surveys() {
   $("#handed").hidden = true;
 }
 
-// a survey in words: of its rooms, or of the calls'
+// a code of surveys in words; why may be what the last call came to, or a person's own
 function coded(room, code) {
-  return words.survey[room]?.[code] ?? words.outcome[code] ?? code ?? "";
+  return words.survey[room]?.[code] ?? words.survey.outcome[code] ?? code ?? "";
 }
 
 function is_low(survey) {
@@ -56,8 +56,13 @@ function job(survey) {
   return [word("ticket", { n: survey.ticket }), named("category", survey.category), survey.company].filter(Boolean).join(" · ");
 }
 
+// what the ears did not know is three dots
+function spoken(text) {
+  return text.replaceAll("[unk]", "…");
+}
+
 function comment(survey) {
-  if (survey.transcript) return element("div", "said", `«${survey.transcript}»`);
+  if (survey.transcript) return element("div", "said", `«${spoken(survey.transcript)}»`);
   return survey.comment_s ? element("div", "small", word("comment", { n: Math.round(survey.comment_s) })) : null;
 }
 
@@ -74,13 +79,11 @@ function handed_over(survey) {
 }
 
 function rating(survey) {
-  const at = survey.answered_at ?? survey.settled_at;
   return element("div", "rating",
-    mark(survey.result ? survey : { result: survey.status === "done" ? "not_understood" : survey.why ?? survey.status }),
-    who(survey),
-    element("div", "", comment(survey), element("div", "small", [job(survey), survey.by && coded("by", survey.by),
+    mark(survey), who(survey),
+    element("div", "job", comment(survey), element("div", "small", [job(survey), survey.by && coded("by", survey.by),
       survey.reopened && word("reopened"), survey.dispatcher && word("with", { who: survey.dispatcher })].filter(Boolean).join(" · "))),
-    element("time", "", clock(at)));
+    element("time", "", clock(survey.answered_at)));
 }
 
 // one survey
@@ -117,9 +120,9 @@ async function detail_of_survey(id) {
 // calls, what was heard in them, answers: in one order of time
 function story(survey) {
   const told = [
-    ...survey.calls.map((call) => [call.placed_at, word("attempt", { n: call.attempt }), coded("why", call.outcome) || word("goes_on"),
+    ...survey.calls.map((call) => [call.placed_at, word("attempt", { n: call.attempt }), coded("outcome", call.outcome) || word("goes_on"),
       call.answered_by && word("with", { who: call.answered_by }), call.comment_s && word("comment", { n: Math.round(call.comment_s) }),
-      call.transcript && `«${call.transcript}»`]),
+      call.transcript && `«${spoken(call.transcript)}»`]),
     ...survey.facts.map((fact) => [fact.at, coded("fact", fact.kind), ...evidence(fact.detail)]),
     ...survey.answers.map((answer) => [answer.at, [coded("result", answer.result), answer.rating].filter(Boolean).join(": "),
       coded("by", answer.by), ...evidence(answer.detail)]),
@@ -133,7 +136,7 @@ function story(survey) {
 function evidence({ words: pairs, text, confidences, key, noise, took, rating }) {
   const heard = pairs ?? (text ?? "").split(" ").filter(Boolean).map((one, n) => [one, confidences?.[n]]);
   return [
-    heard.map(([one, sure]) => (sure === undefined ? one : `${one} ${Math.round(100 * sure)} %`)).join(", "),
+    heard.map(([one, sure]) => (sure === undefined ? spoken(one) : `${spoken(one)} ${Math.round(100 * sure)} %`)).join(", "),
     key && word("key", { key }),
     noise && coded("result", noise),
     took && word("taken_for", { what: took === "rating" ? rating : coded("took", took) }),

@@ -434,6 +434,12 @@ async def test_the_hash_key_ends_a_comment(rig: Rig) -> None:
     assert seen.seconds < 3
 
 
+async def test_the_last_word_before_the_hash_key_is_heard_out(rig: Rig) -> None:
+    acts = says("опять течёт", during=TONE, after=0.3), presses("#", during=TONE, after=1.15)
+    seen = await rig(records(wait=5), *acts)
+    assert seen.result.transcript.text == "опять течёт"
+
+
 async def test_another_key_does_not_end_a_comment(rig: Rig) -> None:
     acts = says("опять течёт", during=TONE, after=0.5), presses("1", during=TONE, after=0.3)
     seen = await rig(records(), *acts)

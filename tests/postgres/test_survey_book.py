@@ -336,6 +336,53 @@ async def test_who_is_handed_over_is_on_the_board_with_the_reason(ledger: Ledger
     assert await handed_over() == []
 
 
+async def test_what_she_says_after_the_tone_is_told_before_the_call_is_over(
+    ledger: Ledger, jobs: Jobs
+) -> None:
+    survey = await jobs.survey("calling", next_attempt_at=None)
+    call = await jobs.call(survey, None, queued=32)
+    heard = [
+        ("prompt", {"prompt": "survey_question"}), ("heard", {"text": "двойка"}), ("heard", {"took": "rating"}),
+        ("prompt", {"prompt": "survey_comment"}), ("heard", {"text": "опять [unk]"}), ("heard", {"text": "течёт"}),
+        ("prompt", {"prompt": "survey_offer"}), ("heard", {"text": "да"}), ("heard", {"took": "yes"}),
+    ]  # fmt: skip
+    for number, (kind, detail) in enumerate(heard):
+        await ledger.pool.execute(
+            "INSERT INTO call_facts (call_id, key, at, kind, detail) VALUES ($1, $2, $3, $4, $5)",
+            call, f"line/{number}", at(30 + number / 10), kind, detail,
+        )  # fmt: skip
+    (row,) = (await book.on_the_board(ledger, NOON, MOSCOW))["handed_over"]
+    assert row["transcript"] == "опять [unk] течёт"
+    await jobs.comment(call, "опять всё течёт")
+    (row,) = (await book.on_the_board(ledger, NOON, MOSCOW))["handed_over"]
+    assert row["transcript"] == "опять всё течёт", "what was taken in is what counts"
+
+
+async def test_a_rating_that_was_followed_by_a_wish_is_still_why_she_is_handed_over(
+    ledger: Ledger, jobs: Jobs
+) -> None:
+    survey = await jobs.survey("calling", next_attempt_at=None)
+    call = await jobs.call(survey, None, queued=32)
+    await jobs.said(call, "rated", 2, minutes=31)
+    await jobs.said(call, "human", minutes=31.5)
+    (row,) = (await book.on_the_board(ledger, NOON, MOSCOW))["handed_over"]
+    assert (row["result"], row["rating"]) == ("rated", 2)
+
+
+async def test_the_latest_on_the_board_are_those_who_answered_also_before_their_call_is_over(
+    ledger: Ledger, jobs: Jobs
+) -> None:
+    refused = await jobs.ended("refused")
+    await jobs.survey("cancelled", why="no_consent")
+    await jobs.ended("unreached")
+    on = await jobs.survey("calling", 60, next_attempt_at=None)
+    await jobs.said(await jobs.call(on, None, arrived=70), "rated", 2, minutes=71, by="key")
+    latest = (await book.on_the_board(ledger, NOON + 80 * MINUTE, MOSCOW))["latest"]
+    assert [(row["id"], row["result"], row["rating"], row["by"]) for row in latest] == [
+        (on, "rated", 2, "key"), (refused, "refused", None, "voice"),
+    ]  # fmt: skip
+
+
 async def test_who_asked_for_a_person_and_said_nothing_else_is_handed_over_too(
     ledger: Ledger, jobs: Jobs
 ) -> None:

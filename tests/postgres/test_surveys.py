@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -794,8 +795,8 @@ async def test_the_calls_row_and_the_attempt_are_written_before_the_phone_rings(
 
     async def look_into_the_ledger(job: Job) -> None:
         found = await town.ledger.pool.fetchrow(
-            "SELECT direction::text, caller, dialled, queue, category, calls.company_id, ended_at, attempt, controller,"
-            " lease_until, status::text"
+            "SELECT direction::text, caller, dialled, queue, category, calls.company_id, ended_at, attempt,"
+            " controller, lease_until, status::text"
             " FROM calls JOIN survey_calls ON call_id = calls.id JOIN surveys ON surveys.id = survey_id"
             " WHERE calls.id = $1",
             job.call,
@@ -1406,8 +1407,8 @@ async def closings(town: Town, number: int) -> None:
         WITH house AS (
             INSERT INTO houses (company_id, address) VALUES ($1, 'Большая') RETURNING id
         ), flat AS (
-            INSERT INTO flats (company_id, house_id, number) SELECT $1, id, n::text FROM house, generate_series(1, $2) n
-            RETURNING id
+            INSERT INTO flats (company_id, house_id, number)
+            SELECT $1, id, n::text FROM house, generate_series(1, $2) n RETURNING id
         ), who AS (
             INSERT INTO residents (company_id, flat_id, name) SELECT $1, id, 'Ж' FROM flat RETURNING id
         ), consented AS (
@@ -1428,17 +1429,15 @@ async def closings(town: Town, number: int) -> None:
 
 async def test_with_ten_thousand_planned_a_look_in_vain_is_short(town: Town) -> None:
     await closings(town, 10_000)
-    import time
-    t=time.monotonic()
+    await town.sql("ANALYZE")
     await town.campaign.plan(at(11))
-    print('plan', time.monotonic()-t)
     assert await town.sql("SELECT count(*) FROM surveys WHERE status = 'planned'") == 10_000
     await town.sql("ANALYZE")
-    await town.looks(11.001)
     spent = []
-    for tick in range(20):
-        began = asyncio.get_running_loop().time()
-        await town.looks(11.001 + tick / 3600)
-        spent.append(asyncio.get_running_loop().time() - began)
-    print(f"a look: median {sorted(spent)[10] * 1000:.1f} ms")
-    assert sorted(spent)[10] < 0.05
+    for second in range(100):
+        began = time.perf_counter()
+        await town.looks(11 + second / 3600)
+        spent.append(time.perf_counter() - began)
+    spent.sort()
+    print(f"a look: median {spent[50] * 1000:.1f} ms, the longest (at all of them) {spent[-1] * 1000:.1f} ms")
+    assert spent[50] < 0.05

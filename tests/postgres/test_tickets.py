@@ -157,6 +157,65 @@ async def test_of_two_who_close_at_once_one_is_refused(ledger: Ledger) -> None:
     assert [entry["what"] for entry in history].count("closed") == 1
 
 
+async def test_a_closed_ticket_is_opened_again_and_its_clocks_run_on_from_where_they_stood(
+    ledger: Ledger,
+) -> None:
+    """An end that was none has bought no time: the law counts from the registration and the damage."""
+    number = await drafted(ledger)
+    await complete(ledger, number)
+    before = await book.meet(ledger, number, "tell_terms", ANNA, LATER)
+    await book.close(ledger, number, ANNA, LATER, "Заменён кран", LATER + timedelta(hours=5))
+    again = await book.reopen(ledger, number, "102", LATER + timedelta(hours=1), "опять течёт")
+    row = again.row
+    assert (row["status"], row["closed_at"], row["survey_at"], row["reopened"]) == (
+        "registered",
+        None,
+        None,
+        1,
+    )
+    assert row["result"] == "Заменён кран", "what was done stays to be seen"
+    assert again.clocks == before.clocks
+    last = again.history[-1]
+    assert (last["who"], last["what"], last["detail"]) == ("102", "reopened", {"why": "опять течёт"})
+    met = await book.meet(ledger, number, "localise", ANNA, LATER + timedelta(hours=2))
+    assert {clock["name"]: clock["met_at"] for clock in met.clocks}["localise"] == LATER + timedelta(hours=2)
+    closed = await book.close(ledger, number, ANNA, LATER + timedelta(hours=3), "Заменена труба")
+    assert (closed.row["status"], closed.row["result"]) == ("closed", "Заменена труба")
+
+
+async def test_a_draft_opened_again_is_a_draft_and_is_completed(ledger: Ledger) -> None:
+    number = await drafted(ledger)
+    await book.close(ledger, number, ANNA, LATER, "Ошиблись номером")
+    again = await book.reopen(ledger, number, ANNA, LATER, "не ошиблись")
+    assert again.row["status"] == "draft"
+    assert (await complete(ledger, number)).row["status"] == "registered"
+
+
+async def test_of_two_who_open_it_again_at_once_one_is_refused(ledger: Ledger) -> None:
+    number = await drafted(ledger)
+    await complete(ledger, number)
+    await book.close(ledger, number, ANNA, LATER, "Готово")
+    opening = (book.reopen(ledger, number, who, LATER, "опять") for who in ("101", "102"))
+    ends = await asyncio.gather(*opening, return_exceptions=True)
+    assert sorted(type(end).__name__ for end in ends) == ["Refused", "Ticket"]
+    assert (await book.show(ledger, number)).row["reopened"] == 1
+
+
+async def test_an_agreed_hour_is_kept_with_the_closing_and_shown(ledger: Ledger) -> None:
+    number = await drafted(ledger)
+    agreed = LATER + timedelta(hours=5)
+    ticket = await book.close(ledger, number, ANNA, LATER, "Готово", agreed)
+    assert ticket.row["survey_at"] == agreed
+    assert ticket.history[-1]["detail"] == {"result": "Готово", "survey_at": agreed.isoformat()}
+
+
+async def test_what_a_resident_rated_is_shown_and_listed(ledger: Ledger) -> None:
+    number = await drafted(ledger)
+    await ledger.pool.execute("UPDATE tickets SET rating = 4, rated_at = $1", LATER)
+    assert (await book.show(ledger, number)).row["rating"] == 4
+    assert (await book.tickets(ledger))[0]["rating"] == 4
+
+
 @pytest.mark.parametrize(
     ("given", "why"),
     [
@@ -215,6 +274,7 @@ async def test_a_status_reached_past_the_rules_is_refused_by_the_database(ledger
     number = await drafted(ledger)
     for move, values in (
         ("complete", {"content": "x", "category": "roof", "house_id": None, "flat": None, "damage_at": None}),
-        ("close", {"closed_at": LATER, "result": "x"}),
+        ("close", {"closed_at": LATER, "result": "x", "survey_at": None}),
+        ("reopen", {}),
     ):
         assert await ledger.one(f"tickets.{move}", number=number, legal=["closed"], **values) is None

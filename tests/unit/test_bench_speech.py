@@ -327,7 +327,7 @@ async def test_a_frame_is_fed_when_it_would_arrive() -> None:
 
 
 def load(calls: int, p95: float = 0.4, late: float = 0.01) -> Load:
-    return Load(calls, 10.0, 0.25, p95, 100, 0.1, late, 0.01, 100.0)
+    return Load(calls, 10.0, 90, 0.25, 100, 0.26, p95, 0.1, late, 0.01, 100.0)
 
 
 def test_the_most_calls_are_found_by_doubling_and_halving() -> None:
@@ -343,11 +343,12 @@ def test_it_ends_when_even_the_most_is_held_and_when_the_first_is_not() -> None:
     assert len(tried) == 4
 
 
-def test_an_echo_is_weaker_and_later_than_the_prompt() -> None:
+@pytest.mark.parametrize("way", list(bargein.Way))
+def test_an_echo_is_weaker_and_later_than_the_prompt(way: bargein.Way) -> None:
     prompt = spoil.at_level(tone(900, 2.0), bargein.PROMPT_LEVEL)
-    back = bargein.echo(prompt, 20, chance())
-    assert spoil.active_level(back) == pytest.approx(bargein.PROMPT_LEVEL - 20, abs=0.5)
-    assert level(back[: int(0.02 * RATE)] + 1e-9) < -60
+    returned = bargein.back(prompt, bargein.Echo(way, 20), chance())
+    assert spoil.active_level(returned) == pytest.approx(bargein.PROMPT_LEVEL - 20, abs=0.5)
+    assert level(returned[: int(0.005 * RATE)] + 1e-9) < -60
 
 
 # the report

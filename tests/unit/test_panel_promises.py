@@ -49,6 +49,8 @@ BODIES: dict[str, dict[str, str]] = {
     "tickets.close": {"result": "Починили"},
 }
 MOVES = ("keep", "postpone", "withdraw", "reopen")
+PROVEN_HERE = [route for route in ROUTES if not route[2].startswith("surveys.")]
+"""Those of surveys are in test_panel_surveys."""
 
 
 def promise(**more: Any) -> dict[str, Any]:
@@ -136,7 +138,7 @@ def concrete(path: str) -> str:
 
 
 @pytest.mark.parametrize("role", Role)
-@pytest.mark.parametrize(("method", "path", "name", "allowed"), ROUTES)
+@pytest.mark.parametrize(("method", "path", "name", "allowed"), PROVEN_HERE)
 async def test_each_role_may_ask_what_the_table_says(
     client: Client, store: FakeStore, method: str, path: str, name: str, allowed: frozenset[Role], role: Role
 ) -> None:

@@ -261,6 +261,14 @@ async def test_once_keys_are_asked_for_the_voice_rates_no_more() -> None:
     assert (await talk("не знаю", "не знаю", "пять", Key("5"))).ratings == [5]
 
 
+async def test_noise_does_not_cut_the_request_for_a_key_short() -> None:
+    one = await talk("не знаю", "не знаю", says("[unk]", during="survey_keys"), Key("4"))
+    assert dict(one.line.heard)["survey_keys"] == 3.0
+    assert one.ratings == [4]
+    deaf = await talk(None, presses("4", during="survey_keys"), hears=False)
+    assert dict(deaf.line.heard)["survey_keys"] < 1.0
+
+
 async def test_once_keys_are_asked_for_the_voice_may_still_ask_for_a_person() -> None:
     one = await talk("не знаю", "не знаю", "позовите диспетчера")
     assert isinstance(one.ending, Transfer)

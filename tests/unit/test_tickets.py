@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -22,12 +22,14 @@ def store(status: str = "draft", **more: Any) -> FakeStore:
     row = {"number": 7, "status": status, "category": "emergency", "registered_at": NOON, "damage_at": None}
     row |= {"zone": "Europe/Moscow", **more}
     legal = [row] if status != "closed" else []
+    closed = [row] if status == "closed" else []
     return FakeStore(
         {
             "tickets.show": lambda values: [row] if values["number"] == 7 else [],
             "tickets.clocks": [{"name": "localise", "clause": "c", "due_at": NOON, "met_at": None}],
             "tickets.complete": legal,
             "tickets.close": legal,
+            "tickets.reopen": closed,
             "tickets.meet_clock": legal,
         }
     )
@@ -115,6 +117,50 @@ async def test_a_closed_ticket_stays_closed() -> None:
         with pytest.raises(Refused, match="ticket 7 is closed"):
             await move
     assert not asked(kept, "tickets.remember")
+
+
+async def test_an_hour_agreed_for_the_robots_question_goes_with_the_closing() -> None:
+    kept = store()
+    agreed = LATER + timedelta(hours=6)
+    await book.close(kept, 7, "anna", LATER, "Починили", agreed)
+    assert asked(kept, "tickets.close")[0]["survey_at"] == agreed
+    assert asked(kept, "tickets.remember")[0]["detail"] == {
+        "result": "Починили",
+        "survey_at": agreed.isoformat(),
+    }
+    await book.close(kept, 7, "anna", LATER, "Починили")
+    assert asked(kept, "tickets.close")[1]["survey_at"] is None, "none is left over from an earlier closing"
+
+
+@pytest.mark.parametrize(
+    "agreed", [LATER - timedelta(seconds=1), LATER + book.FURTHEST_SURVEY + timedelta(seconds=1)]
+)
+async def test_an_hour_nobody_can_keep_is_refused(agreed: datetime) -> None:
+    kept = store()
+    with pytest.raises(Refused, match=r"survey_at = .*: from now on, and within 14 days"):
+        await book.close(kept, 7, "anna", LATER, "Починили", agreed)
+    assert not asked(kept, "tickets.close")
+
+
+async def test_a_closed_ticket_is_opened_again_with_why() -> None:
+    kept = store("closed")
+    await book.reopen(kept, 7, "anna", LATER, " Опять течёт ")
+    (entry,) = asked(kept, "tickets.remember")
+    assert (entry["who"], entry["what"], entry["detail"]) == ("anna", "reopened", {"why": "Опять течёт"})
+    assert not asked(kept, "tickets.drop_clocks") and not asked(kept, "tickets.set_clock"), "they run on"
+
+
+async def test_an_open_ticket_is_not_opened_again() -> None:
+    kept = store("registered")
+    with pytest.raises(Refused, match="ticket 7 is registered: it cannot reopen"):
+        await book.reopen(kept, 7, "anna", LATER, "Опять течёт")
+    assert not asked(kept, "tickets.remember")
+
+
+@pytest.mark.parametrize("why", ["", " ", "x" * 4001])
+async def test_opening_again_asks_why(why: str) -> None:
+    with pytest.raises(Refused, match="why: "):
+        await book.reopen(store("closed"), 7, "anna", LATER, why)
 
 
 @pytest.mark.parametrize("result", ["", " ", "x" * 4001])
