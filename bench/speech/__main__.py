@@ -27,7 +27,7 @@ from bench.speech.capacity import Kind, Step
 from bench.speech.clips import NONE, Clip, Phrase, Spoken, Studio
 from bench.speech.paced import Load
 from bench.speech.report import Measured
-from bench.speech.spoil import CLEAN, Noise
+from bench.speech.spoil import CLEAN, Background
 from ivr import logs
 from ivr.errors import DozvonError, MissingPart
 from ivr.settings import Settings
@@ -151,7 +151,7 @@ class BenchSpeech:
             if clip.spoken.phrase.means != NONE
             and clip.spoken.phrase.text in self.measured.known
             and clip.condition.name in {"clean", "20 dB", "loss 1 %"}
-            and clip.condition.noise is not Noise.BABBLE  # talk that goes on has no end to measure from
+            and clip.condition.noise is not Background.BABBLE  # talk that goes on has no end to measure from
         ]
         return tuple(random.Random(5).sample(fitting, min(ANSWERS, len(fitting))))  # noqa: S311
 

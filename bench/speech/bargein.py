@@ -16,7 +16,7 @@ import numpy as np
 from bench.figures import percentile
 from bench.speech import spoil
 from bench.speech.hearing import FRAME
-from bench.speech.spoil import Noise as Sounds
+from bench.speech.spoil import Background
 from ivr.heard import Noise
 from ivr.speech.activity import Detectors
 from ivr.speech.listener import Event, Listener, SpeechBegan
@@ -88,12 +88,12 @@ def false_starts(prompt: Samples, babble: Samples, minutes: float) -> list[False
     length = int(minutes * 60 * spoil.RATE)
     lines: list[tuple[str, Samples, Samples | None]] = [
         (f"{kind} noise at {level} dBFS", _noise(kind, level, length, babble, chance), None)
-        for kind in (Sounds.WHITE, Sounds.PINK, Sounds.HUM)
+        for kind in (Background.WHITE, Background.PINK, Background.HUM)
         for level in LEVELS
     ]
     lines.append(("knocks and clicks", _knocks(length, chance), None))
     lines += [
-        (f"talk in the room at {level} dBFS", _noise(Sounds.BABBLE, level, length, babble, chance), None)
+        (f"talk in the room at {level} dBFS", _noise(Background.BABBLE, level, length, babble, chance), None)
         for level in LEVELS
     ]
     said = _prompts(prompt, length)
@@ -187,7 +187,9 @@ def _prompts(prompt: Samples, length: int) -> Samples:
     return np.resize(once, length).astype(np.float32)
 
 
-def _noise(kind: Sounds, level: float, length: int, babble: Samples, chance: np.random.Generator) -> Samples:
+def _noise(
+    kind: Background, level: float, length: int, babble: Samples, chance: np.random.Generator
+) -> Samples:
     sound = spoil.noise(kind, length, babble, chance)
     rms = 10 * np.log10(np.mean(sound.astype(np.float64) ** 2) + 1e-12)
     return sound * np.float32(10 ** ((level - rms) / 20))

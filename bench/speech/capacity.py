@@ -23,7 +23,7 @@ from bench.speech import spoil
 from bench.speech.clips import Clip, Studio
 from bench.speech.judge import Bench, opened
 from bench.speech.paced import Caller, Load, Moments, on_the_clock
-from bench.speech.spoil import Heard as Sound
+from bench.speech.spoil import Received
 from ivr.speech.activity import Detectors
 from ivr.speech.sound import Samples
 
@@ -128,7 +128,7 @@ async def _together(
     return together
 
 
-async def _nobody(sounds: Iterator[tuple[Sound, str]], until: float) -> Moments:
+async def _nobody(sounds: Iterator[tuple[Received, str]], until: float) -> Moments:
     loop, moments = asyncio.get_running_loop(), Moments()
     while loop.time() < until:
         frames = next(sounds)[0].frames
@@ -136,10 +136,10 @@ async def _nobody(sounds: Iterator[tuple[Sound, str]], until: float) -> Moments:
     return moments
 
 
-def _sounds(step: Step) -> list[tuple[Sound, str]]:
+def _sounds(step: Step) -> list[tuple[Received, str]]:
     studio = Studio(Native(step.bench.native), step.bench.spoken)
     babble: Samples = np.load(step.bench.babble)
-    heard = [(studio.heard(clip, babble), clip.spoken.phrase.asked) for clip in step.clips]
+    heard = [(studio.received(clip, babble), clip.spoken.phrase.asked) for clip in step.clips]
     match step.kind:
         case Kind.SILENCE:
             return [_silence(length=4.0)]
@@ -149,18 +149,18 @@ def _sounds(step: Step) -> list[tuple[Sound, str]]:
             return heard
 
 
-def _silence(length: float) -> tuple[Sound, str]:
+def _silence(length: float) -> tuple[Received, str]:
     chance = np.random.default_rng(2)
     line = np.zeros(int(length * spoil.RATE), np.float32)
     quiet = line + spoil.surroundings(len(line), spoil.CLEAN, 0.0, line, chance)
-    return Sound(tuple(spoil.framed(quiet)), 0.0, length), "rating"
+    return Received(tuple(spoil.framed(quiet)), 0.0, length), "rating"
 
 
-def _talk(heard: Sequence[tuple[Sound, str]]) -> list[tuple[Sound, str]]:
+def _talk(heard: Sequence[tuple[Received, str]]) -> list[tuple[Received, str]]:
     """The speech without the silence around it."""
     return [
         (
-            Sound(
+            Received(
                 sound.frames[int(sound.begins * 50) : int(sound.ends * 50)], 0.0, sound.ends - sound.begins
             ),
             asked,

@@ -242,9 +242,9 @@ class Studio:
         talk = [self.samples(piece) for piece in pieces]
         return spoil.mixed_babble(talk, BABBLE, np.random.default_rng(1))
 
-    def heard(self, clip: Clip, babble: Samples) -> spoil.Heard:
+    def received(self, clip: Clip, babble: Samples) -> spoil.Received:
         chance = np.random.default_rng(clip.seed)
-        return spoil.heard(self.samples(clip.spoken), clip.condition, babble, chance)
+        return spoil.received(self.samples(clip.spoken), clip.condition, babble, chance)
 
 
 def behind(phrases: Iterable[Phrase], voices: Sequence[str]) -> list[Spoken]:

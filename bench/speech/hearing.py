@@ -85,7 +85,7 @@ async def listen(
 
 
 async def judged(
-    clip: Clip, sound: spoil.Heard, ears: Recogniser, detectors: Detectors, pack: Pack
+    clip: Clip, sound: spoil.Received, ears: Recogniser, detectors: Detectors, pack: Pack
 ) -> Judged:
     phrase = clip.spoken.phrase
     told = await listen(ears, detectors, pack, phrase.asked, sound.frames)

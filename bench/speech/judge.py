@@ -53,7 +53,7 @@ class Judge:
     async def hear(self, clips: Sequence[Clip]) -> list[Judged]:
         return [
             await judged(
-                clip, self._studio.heard(clip, self._babble), self._ears, self._detectors, self._pack
+                clip, self._studio.received(clip, self._babble), self._ears, self._detectors, self._pack
             )
             for clip in clips
         ]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.figures import percentile
 from bench.speech.hearing import FRAME
-from bench.speech.spoil import Heard as Sound
+from bench.speech.spoil import Received
 from ivr.dialplan.understanding import Pack, Rating, Wish
 from ivr.heard import Heard, Question
 from ivr.speech.activity import Detectors
@@ -117,7 +117,7 @@ class Caller:
         self._questions: dict[str, Question] = {}
         self.moments = Moments()
 
-    async def hear(self, sounds: Iterator[tuple[Sound, str]], until: float) -> Moments:
+    async def hear(self, sounds: Iterator[tuple[Received, str]], until: float) -> Moments:
         """Until the loop's time `until`; a clip begun before is heard to its end."""
         loop = asyncio.get_running_loop()
         try:
@@ -128,7 +128,7 @@ class Caller:
             await self._listener.aclose()
         return self.moments
 
-    async def _clip(self, sound: Sound, asked: str) -> None:
+    async def _clip(self, sound: Received, asked: str) -> None:
         self._listener.expect(self._question(asked))
         begins = asyncio.get_running_loop().time()
         watch = asyncio.create_task(self._watch(sound, asked, begins))
@@ -143,7 +143,7 @@ class Caller:
             self._questions[asked] = self._pack.question(asked)
         return self._questions[asked]
 
-    async def _watch(self, sound: Sound, asked: str, begins: float) -> None:
+    async def _watch(self, sound: Received, asked: str, begins: float) -> None:
         """The first beginning, and the first decision after the speech has ended."""
         loop, moments = asyncio.get_running_loop(), self.moments
         began = decided = False

@@ -31,7 +31,7 @@ CONCEALED = (0.7, 0.4, 0.15)
 """Lost packets in a row are the last good one, so much quieter; then silence."""
 
 
-class Noise(StrEnum):
+class Background(StrEnum):
     WHITE = "white"
     PINK = "pink"
     BABBLE = "babble"
@@ -45,21 +45,21 @@ class Condition:
     name: str
     snr: float | None = None
     """Speech to noise in the telephone's band, dB; None: nothing but the line's own."""
-    noise: Noise = Noise.WHITE
+    noise: Background = Background.WHITE
     loss: float = 0.0
     """The share of 20 ms packets that never arrive."""
     clipped: bool = False
 
 
 CLEAN = Condition("clean")
-NOISY = tuple(Condition(f"{snr} dB", float(snr), noise) for snr in (20, 10, 5) for noise in Noise)
+NOISY = tuple(Condition(f"{snr} dB", float(snr), noise) for snr in (20, 10, 5) for noise in Background)
 LOSSY = tuple(Condition(f"loss {share} %", loss=share / 100) for share in (1, 3, 5))
 CLIPPED_START = Condition("clipped start", clipped=True)
 CONDITIONS = (CLEAN, *NOISY, *LOSSY, CLIPPED_START)
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Received:
     """What the exchange hears of one clip."""
 
     frames: tuple[bytes, ...]
@@ -69,7 +69,7 @@ class Heard:
     ends: float
 
 
-def heard(speech: Samples, condition: Condition, babble: Samples, chance: np.random.Generator) -> Heard:
+def received(speech: Samples, condition: Condition, babble: Samples, chance: np.random.Generator) -> Received:
     """`speech` (8 kHz, as spoken) as it arrives."""
     voice = at_level(in_band(speech), chance.uniform(QUIETEST, LOUDEST))
     begins, ends = extent(voice)
@@ -82,8 +82,8 @@ def heard(speech: Samples, condition: Condition, babble: Samples, chance: np.ran
     line = line + surroundings(len(line), condition, active_level(voice), babble, chance)
     packets = [*_packets(through_alaw(line))]
     arrived = chance.random(len(packets)) >= condition.loss
-    frames, moments = _received(packets, arrived, chance)
-    return Heard(tuple(frames), _moved(begins + BEFORE, moments), _moved(ends + BEFORE, moments))
+    frames, moments = _covered(packets, arrived, chance)
+    return Received(tuple(frames), _moved(begins + BEFORE, moments), _moved(ends + BEFORE, moments))
 
 
 def in_band(sound: Samples) -> Samples:
@@ -122,20 +122,20 @@ def surroundings(
 ) -> Samples:
     """What is heard beside the speech, which has `level`."""
     if condition.snr is None:
-        return _to(IDLE, noise(Noise.PINK, length, babble, chance))
+        return _to(IDLE, noise(Background.PINK, length, babble, chance))
     return _to(level - condition.snr, noise(condition.noise, length, babble, chance))
 
 
-def noise(kind: Noise, length: int, babble: Samples, chance: np.random.Generator) -> Samples:
+def noise(kind: Background, length: int, babble: Samples, chance: np.random.Generator) -> Samples:
     """Of any level."""
     match kind:
-        case Noise.BABBLE:
+        case Background.BABBLE:
             start = int(chance.integers(0, max(1, len(babble) - length)))
             return np.resize(babble[start:], length).astype(np.float32)
-        case Noise.HUM:
+        case Background.HUM:
             return in_band(_hum(length, chance))
         case _:
-            return in_band(_coloured(length, chance, pink=kind is Noise.PINK))
+            return in_band(_coloured(length, chance, pink=kind is Background.PINK))
 
 
 def mixed_babble(voices: list[Samples], seconds: float, chance: np.random.Generator) -> Samples:
@@ -161,7 +161,7 @@ def _packets(pcm: npt.NDArray[np.int16]) -> Iterator[npt.NDArray[np.int16]]:
     yield from padded.reshape(-1, PACKET)
 
 
-def _received(
+def _covered(
     packets: list[npt.NDArray[np.int16]], arrived: npt.NDArray[np.bool_], chance: np.random.Generator
 ) -> tuple[list[bytes], list[float]]:
     """The frames that come out, and when each packet's place in them begins, seconds.

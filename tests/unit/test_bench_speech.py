@@ -13,7 +13,7 @@ from bench.speech.clips import NONE, PERSON, RATINGS, Clip, Phrase, Spoken
 from bench.speech.hearing import SILENCE, UNSURE, Judged
 from bench.speech.judge import COLUMNS, Share, confusion, loosely, loosely_perfect
 from bench.speech.paced import Load, on_the_clock
-from bench.speech.spoil import CLEAN, CLIPPED_START, CONDITIONS, RATE, Condition, Noise
+from bench.speech.spoil import CLEAN, CLIPPED_START, CONDITIONS, RATE, Background, Condition
 from ivr.dialplan.understanding import Intent, Pack
 from ivr.heard import Word
 from ivr.speech.sound import Samples, as_alaw
@@ -34,12 +34,12 @@ def chance() -> np.random.Generator:
     return np.random.default_rng(7)
 
 
-def samples(sound: spoil.Heard) -> Samples:
+def samples(sound: spoil.Received) -> Samples:
     return np.frombuffer(b"".join(sound.frames), "<i2").astype(np.float32) / 32768
 
 
-def arrived(condition: Condition, seed: int = 7) -> spoil.Heard:
-    return spoil.heard(tone(1000), condition, tone(600, 30), np.random.default_rng(seed))
+def arrived(condition: Condition, seed: int = 7) -> spoil.Received:
+    return spoil.received(tone(1000), condition, tone(600, 30), np.random.default_rng(seed))
 
 
 # what a telephone does
@@ -57,15 +57,15 @@ def test_a_law_comes_back_as_the_same_byte() -> None:
     assert level(line - back.astype(np.float32) / 32768) < level(line) - 30
 
 
-@pytest.mark.parametrize("kind", list(Noise))
+@pytest.mark.parametrize("kind", list(Background))
 @pytest.mark.parametrize("snr", [20.0, 5.0])
-def test_noise_is_as_strong_as_its_name_says(kind: Noise, snr: float) -> None:
+def test_noise_is_as_strong_as_its_name_says(kind: Background, snr: float) -> None:
     around = spoil.surroundings(4 * RATE, Condition("", snr, kind), -26.0, tone(600, 30), chance())
     assert level(around) == pytest.approx(-26.0 - snr, abs=0.1)
 
 
 def test_the_line_before_and_after_the_speech_is_noisy_too() -> None:
-    noisy = arrived(Condition("5 dB", 5.0, Noise.WHITE))
+    noisy = arrived(Condition("5 dB", 5.0, Background.WHITE))
     before = samples(noisy)[: int(0.4 * RATE)]
     assert level(before) > -45
     assert level(samples(arrived(CLEAN))[: int(0.4 * RATE)]) < -55
@@ -107,7 +107,9 @@ def test_a_clipped_start_is_silent_and_begins_later() -> None:
 
 
 def test_a_clip_sounds_the_same_in_every_run() -> None:
-    assert arrived(Condition("10 dB", 10.0, Noise.BABBLE)) == arrived(Condition("10 dB", 10.0, Noise.BABBLE))
+    assert arrived(Condition("10 dB", 10.0, Background.BABBLE)) == arrived(
+        Condition("10 dB", 10.0, Background.BABBLE)
+    )
 
 
 # the test set
@@ -356,7 +358,7 @@ def test_an_echo_is_weaker_and_later_than_the_prompt(way: bargein.Way) -> None:
 
 def measured() -> report.Measured:
     everybody = clips.voices_for(MODEL)
-    ten_db = Condition("10 dB", 10.0, Noise.WHITE)
+    ten_db = Condition("10 dB", 10.0, Background.WHITE)
     return report.Measured(
         MODEL, everybody, everybody.held_out, "1.1.2027", "2 cores",
         judged=[judged("5", "5"), judged("5", "5", condition=ten_db), judged(NONE, "5", text="опять")],

@@ -26,7 +26,9 @@ def test_the_company_is_greeted_in_its_name() -> None:
 def test_both_catalogues_say_the_same_things_with_the_same_fields() -> None:
     english = Phrasebook.read(PHRASES / "en.toml")
     assert english.phrases.keys() == RUSSIAN.phrases.keys()
-    known = {"company": "", "hours": ""}
+    known = dict.fromkeys(
+        ("company", "hours", "date", "about", "address", "number", "flat", "day", "month"), ""
+    )
     assert english.ready().keys() == RUSSIAN.ready().keys()
     assert english.ready(**known).keys() == RUSSIAN.ready(**known).keys() == RUSSIAN.phrases.keys()
 

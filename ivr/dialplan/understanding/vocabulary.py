@@ -20,7 +20,7 @@ from ivr.errors import DialplanError, did_you_mean
 
 Tokens = tuple[str, ...]
 
-MOST_READINGS = 2000
+MOST_READINGS = 5000
 """More than this of one line is a slip of the pen."""
 
 
@@ -84,7 +84,7 @@ _ROLES = {
     "vague": Role.VAGUE,
     "elsewhere": Role.ELSEWHERE,
 }
-_TABLES = ("confidence", "groups", "marks", "verdicts", "wishes", "asked", *_ROLES)
+_TABLES = ("confidence", "length", "groups", "marks", "verdicts", "wishes", "asked", *_ROLES)
 _WORD = re.compile(r"[а-яё]+(-[а-яё]+)*|[a-z]+(['-][a-z]+)*")
 _GROUP = re.compile(r"\{([^{}]*)\}")
 
