@@ -24,10 +24,11 @@ from pathlib import Path
 
 from appliance.asterisk import native
 from faults import matrix, storm
-from faults.checks import SORTS, Finding
+from faults.checks import Finding
 from faults.house import House
 from faults.matrix import Case, Result
 from faults.storm import Storm
+from faults.truths import SORTS
 from ivr.errors import DozvonError
 from ivr.settings import Settings
 

@@ -1,7 +1,7 @@
 """A hotline to be hurt: the appliance as it is, one controller or two, and who is killed when.
 
-Prompts are beeps, so that a thousand calls fit into minutes; what the robot says has a pitch a meaning, so that who
-is rung hears what is wanted of her. The rules of the chase and of the robot are `chase.toml` and `survey.toml` beside.
+Prompts are beeps, so that a thousand calls fit into minutes; the robot's have a pitch for each meaning, so that who
+is rung hears what is wanted of her. The rules are `chase.toml` and `survey.toml` beside.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import asyncpg
-from robocalls import rules as survey_rules
+import numpy as np
 
 from appliance import asterisk
 from appliance.hotline import DIRECTLY, Hotline
@@ -44,6 +44,10 @@ from ivr.errors import DozvonError
 from ivr.ledger import Ledger
 from ivr.settings import Settings
 from ivr.speech.phrasebook import Phrasebook
+from ivr.speech.sound import as_pcm
+from ivr.speech.voice import at_rate
+from ivr.voices import voice
+from robocalls import rules as survey_rules
 
 T = TypeVar("T")
 Row = dict[str, Any]
@@ -67,6 +71,8 @@ LONG_PROMPTS = frozenset(
     }
 )  # fmt: skip
 """Said while somebody is killed."""
+
+
 class Pitch(IntEnum):
     """What a prompt means to who hears it, in hertz."""
 
@@ -213,6 +219,7 @@ class House:
                 init=_speak_json,
             )
             stack.callback(self.ledger.terminate)
+            self.complaint = await self._speech()
             self._stack = stack.pop_all()
         return self
 
@@ -288,6 +295,13 @@ class House:
     def _sip(self) -> str:
         return f"127.0.0.1:{self._base.sip_port}"
 
+    async def _speech(self) -> sound.Sound:
+        """What somebody says who is not content, in the words and the voice of the line."""
+        speaker = await voice(self._base)
+        assert speaker is not None
+        spoken = at_rate(await speaker.speak("Лифт так и не работает, никто не приходил."), sound.RATE)
+        return np.asarray(as_pcm(spoken.samples))
+
     async def job_done(self, number: str, agreed_in: float = 0) -> int:
         """A job of the resident with that number is closed this moment, to be asked about so many seconds later at
         the earliest; she has consented. The ticket's number."""
@@ -295,7 +309,7 @@ class House:
             company = await ledger.fetchval("SELECT company_id FROM lines WHERE number = $1", LINE)
             if not await ledger.fetchval("SELECT 1 FROM resident_phones WHERE phone = $1", number):
                 await _move_in(ledger, company, number)
-            row = await ledger.fetchrow(
+            ticket = await ledger.fetchval(
                 """INSERT INTO tickets (
                        company_id, house_id, flat, resident_id, phone, category, content, status, registered_at,
                        closed_at, survey_at, result)
@@ -307,7 +321,14 @@ class House:
                 agreed_in,
             )
             await ledger.execute("SELECT pg_notify('surveys', '')")
-        return int(row["number"])
+        return int(ticket)
+
+    async def closed_anew(self, number: str) -> bool:
+        """Is one of her jobs closed that had been opened again?"""
+        sql = """UPDATE tickets SET status = 'closed', closed_at = clock_timestamp(), result = 'переделано'
+                 WHERE number = (SELECT number FROM tickets WHERE phone = $1 AND status = 'registered' LIMIT 1)
+                 RETURNING number"""
+        return bool(await self.rows(sql, number))
 
     # what is so
 
@@ -357,6 +378,8 @@ class House:
             health = await self.health(controller)
             if not health.get("well") or health["waiting"] or health["calls"]:
                 return False
+        if any(self.home.glob("spool/comments/*.wav")):
+            return False
         on = """SELECT EXISTS (SELECT FROM calls WHERE ended_at IS NULL)
                     OR EXISTS (SELECT FROM promises WHERE closed_at IS NULL)
                     OR EXISTS (SELECT FROM surveys WHERE status = 'calling')

@@ -32,8 +32,6 @@ CLEAR = 0.5
 """Share of the energy that is that pitch's."""
 UNTIL_TONE_IS_OVER = 0.6
 """Seconds from the beginning of the prompt that asks for a comment."""
-COMPLAINT = 1.5
-"""Seconds she speaks after the tone."""
 FOREVER = 10**6
 
 
@@ -128,13 +126,14 @@ class Ear:
     async def next(self, within: float = SPEAKS_WITHIN) -> Pitch | None:
         """What begins to sound next; None: nothing, for so many seconds. Raises PhoneError when the call ends."""
         for _ in range(round(within / EAR)):
-            before, self.sounding = self.sounding, _pitch(await self.call.hears(seconds=EAR))
+            before, self.sounding = self.sounding, hears(await self.call.hears(seconds=EAR))
             if self.sounding not in {None, before}:
                 return self.sounding
         return None
 
 
-def _pitch(heard: sound.Sound) -> Pitch | None:
+def hears(heard: sound.Sound) -> Pitch | None:
+    """Which of the pitches is in it, clearly."""
     if sound.loudness(heard) < sound.VOICE_DBFS:
         return None
     return next((pitch for pitch in Pitch if sound.tone_share(heard, pitch) > CLEAR), None)
@@ -149,9 +148,13 @@ class Resident(Person):
     call: PhoneCall | None = None
     """The one she made last."""
     rating: int = 4
-    """What she thinks of a job."""
+    """What she thinks of a job…"""
+    complaint: sound.Sound = field(default_factory=lambda: sound.silence(0))
+    """… and says of it, when it was a bad one."""
     wants_dispatcher: bool = False
-    """When the robot offers her one."""
+    """When the robot offers her one…"""
+    bears: float = WAITS_FOR
+    """… and how many seconds she waits for her then."""
     thinks_over: Pitch | None = None
     """When she hears that she does nothing, until she is `resolute`."""
     resolute: asyncio.Event = field(default_factory=asyncio.Event)
@@ -205,12 +208,16 @@ class Resident(Person):
             case Pitch.TRANSFER:
                 self.does("handed_over")
                 await self._considers(call, pitch)
-                await self.waits(call, WAITS_FOR, self.talks_for)
+                await self.waits(call, self.bears, self.talks_for)
                 await hang_up(call)
 
     async def is_asked(self, call: PhoneCall) -> None:
-        self._pressed = str(self.rating)
-        await self._presses(call, self._pressed)
+        await self.says_by_key(call, str(self.rating))
+
+    async def says_by_key(self, call: PhoneCall, key: str) -> None:
+        """Her answer to the question."""
+        self._pressed = key
+        await self._presses(call, key)
 
     async def _presses(self, call: PhoneCall, key: str) -> None:
         self.does("pressed", key)
@@ -219,7 +226,7 @@ class Resident(Person):
     async def _complains(self, call: PhoneCall) -> None:
         """To the end of the tone she waits."""
         await asyncio.sleep(UNTIL_TONE_IS_OVER)
-        call.says(sound.voice(COMPLAINT, pitch=210))
+        call.says(self.complaint)
         await call.has_said_all(within=PATIENCE)
         self.does("spoke")
         self.spoke.set()
@@ -274,7 +281,7 @@ async def hang_up(call: PhoneCall) -> None:
 @asynccontextmanager
 async def resident(house: House, number: str, talks: Talks) -> AsyncIterator[Resident]:
     async with house.resident_phone(number) as phone:
-        person = Resident(phone, talks, acts=house.acts)
+        person = Resident(phone, talks, acts=house.acts, complaint=house.complaint)
         person.willing.set()
         async with person.attentive():
             yield person

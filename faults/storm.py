@@ -1,4 +1,5 @@
-"""A storm: residents and dispatchers who do as they like, while parts die at random; then all is looked at.
+"""A storm: residents and dispatchers who do as they like, the robot among them, while parts die at random; then all
+is looked at.
 
 Chance comes from one seed, which is printed; the same seed makes the same choices, though not the same moments.
 """
@@ -10,10 +11,11 @@ import contextlib
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from appliance.native import Native
@@ -31,6 +33,10 @@ RESTS = 30.0
 """Seconds between two calls of a resident, on average."""
 BEARS = 20.0
 """Seconds a resident bears to wait in the storm."""
+CALLS_A_JOB = 3
+"""So many calls there are for each job that is closed, and asked about."""
+CLOSED_ANEW = 0.5
+"""How often it is one that the robot has had opened again, if she has such a one."""
 SETTLES_WITHIN = 300.0
 TELLS_EVERY = 5.0
 FAULTS = {
@@ -46,7 +52,14 @@ FAULTS = {
 def house(native: Native, home: Path, controllers: int) -> House:
     """One in which everything is short."""
     return House(
-        native, home, controllers=controllers, prompt=0.2, long_prompt=0.4, queue_limit=25, offer_after=8
+        native,
+        home,
+        controllers=controllers,
+        prompt=0.2,
+        long_prompt=0.4,
+        queue_limit=25,
+        offer_after=8,
+        a_day=10,
     )
 
 
@@ -81,9 +94,9 @@ class Storm:
             telling = asyncio.create_task(self._tell(began))
             try:
                 places = asyncio.Semaphore(AT_ONCE)
-                weather = asyncio.create_task(self._weather())
+                beside = asyncio.gather(self._weather(), self._work(residents))
                 await asyncio.gather(*(self._life(ivan, places) for ivan in residents))
-                await weather
+                await beside
                 self.over = True
                 await self._calms_down()
             finally:
@@ -96,7 +109,12 @@ class Storm:
         residents = []
         for place in range(RESIDENTS):
             phone = await stack.enter_async_context(self.house.resident_phone(f"+7917{place:07}"))
-            residents.append(MoodyResident(phone, self.talks, storm=self))
+            house = self.house
+            residents.append(
+                MoodyResident(
+                    phone, self.talks, storm=self, bears=BEARS, acts=house.acts, complaint=house.complaint
+                )
+            )
         for extension in EXTENSIONS[:DISPATCHERS]:
             phone = await stack.enter_async_context(self.house.dispatcher_phone(extension))
             self.people.append(MoodyDispatcher(phone, self.talks, storm=self))
@@ -171,13 +189,32 @@ class Storm:
     async def _until_met(self, ivan: MoodyResident, call: PhoneCall) -> None:
         await ivan.waits(call, BEARS, self.dice.uniform(0.3, 3.0))
 
+    # jobs
+
+    async def _work(self, residents: list[MoodyResident]) -> None:
+        """Jobs are done, and the robot asks about them."""
+        for share in _spread(self.calls // CALLS_A_JOB):
+            await self._until_called(share)
+            ivan = self.dice.choice(residents)
+            close = partial(self._job_is_done, ivan.number, anew=self.dice.random() < CLOSED_ANEW)
+            self.done[await self.house.until(close, f"a job of {ivan.number} is closed", SETTLES_WITHIN)] += 1
+
+    async def _job_is_done(self, number: str, *, anew: bool) -> str:
+        if anew and await self.house.closed_anew(number):
+            return "jobs closed anew"
+        await self.house.job_done(number)
+        return "jobs closed"
+
+    async def _until_called(self, share: float) -> None:
+        """Until so many of the calls have begun, of all."""
+        while self.calls_begun < share * self.calls:  # noqa: ASYNC110 - the residents' pace
+            await asyncio.sleep(0.05)
+
     # weather
 
     async def _weather(self) -> None:
-        for number in range(self.faults):
-            due = (number + 1) * self.calls / (self.faults + 1)
-            while self.calls_begun < due:  # noqa: ASYNC110 - the residents' pace
-                await asyncio.sleep(0.05)
+        for share in _spread(self.faults):
+            await self._until_called(share)
             what = self.dice.choices(list(FAULTS), list(FAULTS.values()))[0]
             await asyncio.sleep(self.dice.uniform(0, 0.5))
             await self._strike(what)
@@ -218,14 +255,19 @@ class Storm:
             await asyncio.sleep(TELLS_EVERY)
             struck = sum(self.done[what] for what in FAULTS)
             owed: object = "?"
+            asked: object = "?"
             with contextlib.suppress(Exception):
                 owed = await self.house.ledger.fetchval(
                     "SELECT count(*) FROM promises WHERE closed_at IS NULL"
                 )
+                asked = await self.house.ledger.fetchval(
+                    "SELECT count(*) FILTER (WHERE settled_at IS NULL) || '/' || count(*) FROM surveys"
+                )
             on = sum(call.is_up for person in self.people for call in person.phone.calls)
             self.say(
                 f"{time.monotonic() - began:6.0f} s  calls {self.calls_begun}/{self.calls}  "
-                f"faults {struck}/{self.faults}  phones off hook {on}  owed {owed}"
+                f"faults {struck}/{self.faults}  phones off hook {on}  owed {owed}  "
+                f"to be asked {asked}"
             )
 
     async def table(self) -> list[tuple[str, object]]:
@@ -237,6 +279,11 @@ class Storm:
         )
         attempts = await self.house.rows("SELECT count(*) FROM attempts")
         calls = await self.house.rows("SELECT count(*) FROM calls WHERE direction = 'inbound'")
+        surveys = await self.house.rows(
+            """SELECT concat_ws(', ', status, result, CASE WHEN result IS NULL THEN why END) AS what, count(*)
+               FROM surveys GROUP BY 1 ORDER BY 2 DESC, 1"""
+        )
+        robot = await self.house.rows("SELECT count(*) FROM survey_calls")
         return [
             ("seed", self.seed),
             ("minutes", f"{self.seconds / 60:.1f}"),
@@ -248,6 +295,9 @@ class Storm:
             ("promises", sum(row["count"] for row in promises)),
             *((f"  {row['what']}", row["count"]) for row in promises),
             ("calls back", attempts[0]["count"]),
+            ("surveys", sum(row["count"] for row in surveys)),
+            *((f"  {row['what']}", row["count"]) for row in surveys),
+            ("calls of the robot", robot[0]["count"]),
         ]
 
     @property
@@ -265,11 +315,34 @@ WAYS: dict[str, tuple[int, Callable[[Storm, MoodyResident, PhoneCall], Awaitable
 """What a resident does, each with its weight."""
 
 
+def _spread(count: int) -> Iterator[float]:
+    """So many moments, evenly over the whole."""
+    return ((number + 1) / (count + 1) for number in range(count))
+
+
+KEYS = {"5": 30, "4": 20, "3": 12, "2": 8, "1": 12, "0": 6, "9": 2, "hangs up": 6, "is silent": 4}
+"""What a resident does whom the robot asks, each with its weight."""
+
+
 @dataclass(eq=False)
 class MoodyResident(Resident):
-    """Called back she may refuse, let it ring, or hang up at once."""
+    """Rung by us she may refuse, let it ring, or hang up at once; asked by the robot she may say anything."""
 
     storm: Storm = field(kw_only=True)
+
+    async def is_asked(self, call: PhoneCall) -> None:
+        dice = self.storm.dice
+        what = str(self.rating) if self.storm.over else dice.choices(list(KEYS), list(KEYS.values()))[0]
+        self.wants_dispatcher = dice.random() < 0.5
+        self.storm.done[f"asked, she presses {what}" if what in "0123456789" else f"asked, she {what}"] += 1
+        match what:
+            case "hangs up":
+                self.does("left")
+                await hang_up(call)
+            case "is silent":
+                self.does("left")
+            case key:
+                await self.says_by_key(call, key)
 
     async def answers(self, call: PhoneCall) -> None:
         dice = self.storm.dice
@@ -287,6 +360,7 @@ class MoodyResident(Resident):
             case "leaves":
                 await call.answer()
                 await asyncio.sleep(dice.uniform(0, 0.8))
+                self.does("left")
                 await hang_up(call)
             case _:
                 await asyncio.sleep(dice.uniform(0, 1))

@@ -47,6 +47,9 @@ NO_TRUNK = (
     "no trunk (see DOZVON_DIAL_OUT); under make run, through the softphone that is logged in as resident"
 )
 
+SOME = 24
+"""Words shown of many."""
+
 Command = Callable[[argparse.Namespace, Settings], Awaitable[int]]
 
 
@@ -83,9 +86,10 @@ def _parser() -> argparse.ArgumentParser:
         return made
 
     command("serve", _serve, "run the controller")
-    command(
-        "check", _check, "look at settings, rules, phrases, limits and the chase without starting anything"
+    check = command(
+        "check", _check, "look at settings, rules, phrases and the robot's ears without starting anything"
     )
+    check.add_argument("--words", action="store_true", help="every word that the ears do not know")
     command("prepare", _prepare, "migrate, render prompts and Asterisk's files, and end")
     take = command("import", _import, "take companies, dispatchers or residents in from a CSV file")
     take.add_argument("file", type=Path)
@@ -117,7 +121,7 @@ async def _serve(_: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-async def _check(_: argparse.Namespace, settings: Settings) -> int:
+async def _check(options: argparse.Namespace, settings: Settings) -> int:
     law = limits.read()
     ladder = chase.read(settings.chase).ladder
     read = rules.read(settings.dialplan)
@@ -131,11 +135,11 @@ async def _check(_: argparse.Namespace, settings: Settings) -> int:
             f"{len(law.clocks)} clocks, {len(ladder)} steps of the chase"
         )
         print(f"residents are called back through {settings.outbound or NO_TRUNK}")
-        await _check_robot(settings)
+        await _check_robot(settings, options.words)
     return 1 if problems else 0
 
 
-async def _check_robot(settings: Settings) -> None:
+async def _check_robot(settings: Settings, all_words: bool) -> None:
     """Whom the robot may ring, and what it understands."""
     rules, pack = survey_rules.read(settings.surveys), Pack.read(settings.language)
     print(f"after a job residents are asked by the robot, {len(rules.ladder)} steps of tries")
@@ -149,7 +153,9 @@ async def _check_robot(settings: Settings) -> None:
         f"the robot hears with {ears.name}: {len(pack.words()) - len(missing)} of {len(pack.words())} words"
     )
     if missing:
-        print(f"  words it does not know, and takes for other speech: {', '.join(missing)}")
+        shown = missing if all_words else missing[:SOME]
+        more = f" … and {len(missing) - SOME} more, see --words" if len(shown) < len(missing) else ""
+        print(f"  words it does not know, and takes for other speech: {', '.join(shown)}{more}")
     if (speaks := await voice(settings)) is not None:
         trial = await self_test(ears, speaks)
         heard = zip(trial.said, trial.understood, strict=True)

@@ -56,6 +56,7 @@ from ivr.ticks import tick
 from panel.events import Changes
 from panel.web import Panel
 from recordings import audio, keeper
+from robocalls import book as surveys
 from robocalls import rules as survey_rules
 from robocalls.campaign import Campaign
 from robocalls.nouns import Job
@@ -435,9 +436,16 @@ async def _panel(it: Controller, follower: Follower) -> AsyncIterator[None]:
         }
 
     assert settings.panel_token is not None
-    zone = ZoneInfo(settings.time_zone)
     panel = Panel(
-        it.ledger, it.limits, settings.panel_token, now, health, zone, settings.language, it.changes
+        it.ledger,
+        it.limits,
+        settings.panel_token,
+        now,
+        health,
+        ZoneInfo(settings.time_zone),
+        settings.language,
+        it.changes,
+        partial(surveys.number_of, region=settings.region, area_code=settings.area_code),
     )
     runner = web.AppRunner(panel.application(), access_log=None)
     await runner.setup()

@@ -213,6 +213,8 @@ class Ended:
     rating: int | None = None
     handed_over: bool = False
     """She went to a dispatcher."""
+    hung_up_by_her: bool = True
+    """Else, when nothing was answered, the line broke: a part of us died."""
     in_vain: int = 0
     """Calls of this survey that reached nobody, this one included; those that never rang are none."""
     talks: int = 0
@@ -241,6 +243,8 @@ class Again:
 def after(call: Ended, it: Standing, rules: Rules, zone: ZoneInfo) -> Settled | Again:
     """What follows from a call. Whatever she has answered counts, also when the line broke afterwards."""
     result = call.result or _result_of(call)
+    if result is Result.HUNG_UP and not call.hung_up_by_her:
+        result = None
     if result is not None and _is_final(result, call, rules):
         return Settled(Status.DONE, result, call.rating)
     if not it.stands:
@@ -281,4 +285,6 @@ def _wait_after(call: Ended, result: Result | None, rules: Rules) -> tuple[timed
     if call.outcome is Outcome.TAKEN_BACK:
         return rules.pause, Outcome.TAKEN_BACK
     why = Outcome.MACHINE if result is Result.MACHINE else call.outcome
+    if why is Outcome.SURVEYED:
+        why = Outcome.CUT_OFF
     return (rules.ladder[call.in_vain - 1] if call.in_vain <= len(rules.ladder) else None), why

@@ -2,19 +2,37 @@
 -- (`robocalls.book.MOVES`) and returns no row from any other.
 
 -- name: list
--- The latest first: of a status, a result, a ticket, a number; answered (only those, if asked for) or settled within a
--- span. What was answered in a call that goes on counts until it is settled.
+-- Those being asked now, then the latest first: of a status, a result, a ticket, a number; settled within a span, or
+-- answered in it and not settled yet; only those answered, if that is asked for. What was answered in a call that goes
+-- on counts until it is settled.
+WITH few AS (
+    SELECT s.*, row_number() OVER (ORDER BY status = 'calling' DESC, coalesce(settled_at, planned_at) DESC, id DESC) AS place
+    FROM surveys s
+    WHERE (:status::text IS NULL OR status = :status::survey_status)
+      AND (:result::text IS NULL OR result = :result::survey_result)
+      AND (:ticket::bigint IS NULL OR ticket = :ticket)
+      AND (:phone::text IS NULL OR phone = :phone)
+      AND (:serves::bigint[] IS NULL OR company_id IS NULL OR company_id = ANY(:serves))
+      AND (:since::timestamptz IS NULL OR settled_at IS NULL
+           OR settled_at >= :since AND settled_at < :before::timestamptz)
+      AND (:since::timestamptz IS NULL OR settled_at IS NOT NULL
+           OR (SELECT max(at) FROM survey_calls JOIN survey_answers USING (call_id)
+               WHERE survey_id = s.id AND at < :before::timestamptz) >= :since)
+      AND (NOT :answered::boolean
+           OR (SELECT max(at) FROM survey_calls JOIN survey_answers USING (call_id) WHERE survey_id = s.id) IS NOT NULL)
+    ORDER BY place LIMIT :most
+)
 SELECT s.id, s.ticket, s.status::text, coalesce(s.result, last.result)::text AS result,
        CASE WHEN s.result IS NULL THEN last.rating ELSE s.rating END AS rating, s.why, s.phone, s.closed_at, s.planned_at,
        s.agreed_at, s.next_attempt_at, s.settled_at, t.category, t.closed_at IS DISTINCT FROM s.closed_at AS reopened,
        companies.name AS company, known.name, coalesce(t.flat, known.flat) AS flat,
        coalesce(houses.address, known.address) AS address, last.at AS answered_at, last.by, tries.attempts,
        comment.transcript, comment.seconds AS comment_s, tries.dispatcher
-FROM surveys s
+FROM few s
 JOIN tickets t ON t.number = s.ticket
 LEFT JOIN companies ON companies.id = s.company_id
 LEFT JOIN houses ON houses.id = t.house_id
-CROSS JOIN known_by(s.phone, s.company_id) known
+CROSS JOIN LATERAL known_by(s.phone, s.company_id) known
 CROSS JOIN LATERAL (
     SELECT count(*) AS attempts, max(c.answered_by) FILTER (WHERE c.answered_at IS NOT NULL) AS dispatcher
     FROM survey_calls sc JOIN calls c ON c.id = sc.call_id WHERE sc.survey_id = s.id
@@ -28,32 +46,23 @@ LEFT JOIN LATERAL (
     SELECT m.transcript, m.seconds FROM survey_calls sc JOIN survey_comments m USING (call_id)
     WHERE sc.survey_id = s.id ORDER BY sc.attempt DESC LIMIT 1
 ) comment ON true
-WHERE (:status::text IS NULL OR s.status::text = :status)
-  AND (:result::text IS NULL OR s.result::text = :result)
-  AND (:ticket::bigint IS NULL OR s.ticket = :ticket)
-  AND (:phone::text IS NULL OR s.phone = :phone)
-  AND (last.at IS NOT NULL OR NOT :answered::boolean)
-  AND (:since::timestamptz IS NULL
-       -- what was settled then was closed at most this long before: the look goes by an index
-       OR s.closed_at >= :since::timestamptz - interval '60 days'
-          AND coalesce(last.at, s.settled_at) >= :since AND coalesce(last.at, s.settled_at) < :before::timestamptz)
-  AND (:serves::bigint[] IS NULL OR s.company_id IS NULL OR s.company_id = ANY(:serves))
-ORDER BY coalesce(last.at, s.settled_at, s.planned_at) DESC, s.id DESC
-LIMIT :most;
+ORDER BY s.place;
 
 -- name: counts^
 -- What the robot does now, and what has come of it since a moment.
-SELECT count(*) FILTER (WHERE status = 'calling') AS calling,
-       count(*) FILTER (WHERE status = 'planned') AS planned,
-       count(*) FILTER (WHERE settled AND result = 'rated') AS rated,
-       count(*) FILTER (WHERE settled AND (rating <= 2 OR result = 'not_done')) AS low,
-       count(*) FILTER (WHERE settled AND result = 'not_understood') AS not_understood,
-       avg(rating) FILTER (WHERE settled)::float8 AS average
+SELECT going_on.*, settled.*
 FROM (
-    SELECT *, settled_at >= :since::timestamptz AS settled FROM surveys
-    WHERE (status IN ('planned', 'calling') OR closed_at >= :since::timestamptz - interval '60 days')
+    SELECT count(*) FILTER (WHERE status = 'calling') AS calling, count(*) FILTER (WHERE status = 'planned') AS planned
+    FROM surveys
+    WHERE settled_at IS NULL
       AND (:serves::bigint[] IS NULL OR company_id IS NULL OR company_id = ANY(:serves))
-) shown;
+) going_on, (
+    SELECT count(rating) AS rated, count(*) FILTER (WHERE rating <= 2 OR result = 'not_done') AS low,
+           count(*) FILTER (WHERE result = 'not_understood') AS not_understood, avg(rating)::float8 AS average
+    FROM surveys
+    WHERE settled_at >= :since::timestamptz
+      AND (:serves::bigint[] IS NULL OR company_id IS NULL OR company_id = ANY(:serves))
+) settled;
 
 -- name: handed_over
 -- Residents the robot hands over now, who waits longest first: a dispatcher's phone rings, and this is why.

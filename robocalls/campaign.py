@@ -305,6 +305,7 @@ def _ended(row: Row) -> Ended:
         result=Result(row["result"]) if row["result"] else None,
         rating=row["rating"],
         handed_over=row["handed_over"],
+        hung_up_by_her=row["hung_up_by_her"],
         in_vain=row["in_vain"],
         talks=row["talks"],
     )

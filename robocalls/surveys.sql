@@ -188,6 +188,7 @@ SELECT id FROM surveys WHERE id = :survey::bigint AND status = 'calling' FOR UPD
 -- its place; what she wishes after a verdict (no more calls, a person) leaves the verdict. What she had answered in an
 -- earlier call, and was written down late, counts, too.
 SELECT sc.attempt, k.outcome::text, k.ended_at AS at, k.queued_at IS NOT NULL AS handed_over,
+       k.outcome = 'surveyed' AND k.hung_up_by = 'resident' AS hung_up_by_her,
        said.result::text, said.rating, tries.in_vain, tries.talks
 FROM survey_calls sc
 JOIN calls k ON k.id = sc.call_id
@@ -208,7 +209,9 @@ CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE in_vain) AS in_vain, count(*) FILTER (WHERE NOT in_vain AND outcome <> 'taken_back') AS talks
     FROM (
         SELECT c.outcome, c.outcome IN ('busy', 'no_answer', 'unreachable', 'cut_off', 'machine')
-               OR EXISTS (SELECT FROM survey_answers WHERE call_id = c.id AND result = 'machine') AS in_vain
+               OR EXISTS (SELECT FROM survey_answers WHERE call_id = c.id AND result = 'machine')
+               OR c.outcome = 'surveyed' AND c.hung_up_by IS DISTINCT FROM 'resident'
+                  AND NOT EXISTS (SELECT FROM survey_answers WHERE call_id = c.id AND result <> 'hung_up') AS in_vain
         FROM survey_calls one JOIN calls c ON c.id = one.call_id WHERE one.survey_id = sc.survey_id
     ) tried
 ) tries

@@ -434,9 +434,11 @@ class FakeAsterisk:
                 kind, length = struct.unpack(">BH", await self.reader.readexactly(3))
                 payload = await self.reader.readexactly(length)
                 if kind == 0x00:
-                    self.was_let_go.set()
-                elif kind == 0x10:
+                    break
+                if kind == 0x10:
                     self.played.append((asyncio.get_running_loop().time(), payload))
                 else:
                     raise AssertionError(f"Asterisk would not take kind {kind:#04x}")
         self.was_let_go.set()
+        self._tasks[0].cancel()
+        self.writer.close()

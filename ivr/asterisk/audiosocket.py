@@ -45,7 +45,7 @@ UNREAD = 500
 UNSENT = 40 * FRAME
 """Bytes Asterisk may be behind; what is written beyond that is lost."""
 GOES_WITHIN = 2.0
-"""Seconds Asterisk may take to see that we have hung up."""
+"""Seconds Asterisk may take to close the connection when we have hung up."""
 GONE_AFTER = 10
 """Seconds without a sign of life from the other machine: it is gone."""
 
@@ -99,11 +99,14 @@ class AudioStream:
             self._transport.write(_framed(_Kind.SOUND, frame))
 
     def hang_up(self) -> None:
-        """End it from our side; a stream that has ended is left as it is."""
+        """End it from our side; a stream that has ended is left as it is.
+
+        It is Asterisk that closes the connection. If we did, sound on its way to us would come back as a reset, and
+        Asterisk, which goes on with the dialplan after a hang-up, would end the call instead.
+        """
         if not self._over:
             self._end()
             self._transport.write(_framed(_Kind.HANG_UP))
-            self._transport.close()
             asyncio.get_running_loop().call_later(GOES_WITHIN, self._transport.abort)
 
     @property
@@ -173,8 +176,10 @@ class AudioServer:
         self._server.close()
         for expected in list(self._expected.values()):
             expected.cancel()
-        for peer in list(self._peers):
+        peers = list(self._peers)
+        for peer in peers:
             peer.close()
+        await asyncio.gather(*(peer.is_lost.wait() for peer in peers))
         await self._server.wait_closed()
 
     @property
@@ -220,6 +225,7 @@ class _Peer(asyncio.Protocol):
         self._server = server
         self._stream: AudioStream | None = None
         self._read = bytearray()
+        self.is_lost = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -246,6 +252,7 @@ class _Peer(asyncio.Protocol):
         self._server._peers.discard(self)
         if self._stream is not None:
             self._stream._end()
+        self.is_lost.set()
 
     def close(self) -> None:
         if self._stream is not None:

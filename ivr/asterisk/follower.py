@@ -192,7 +192,7 @@ class Follower:
 
     def _may_still_come(self, call: Call) -> bool:
         """It was ordered just now, and nobody has heard of it yet."""
-        is_order = call.direction is not Direction.INBOUND and not (call.queued_at or call.picked_up_at)
+        is_order = call.direction is not Direction.INBOUND and self._calls.call_of(call.id) is None
         return is_order and self._now() - call.arrived_at < PLACED_LATELY
 
     async def alive(self) -> set[str]:

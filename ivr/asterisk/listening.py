@@ -110,8 +110,9 @@ class AudioLine:
     async def __aenter__(self) -> AudioLine:
         self._voice.start()
         self._listening = asyncio.create_task(self._listen(), name=f"{self._call} listens")
-        self._listening.add_done_callback(lambda _: self._notice())
         self._understanding = asyncio.create_task(self._understand(), name=f"{self._call} understands")
+        for task in (self._listening, self._understanding):
+            task.add_done_callback(lambda _: self._notice())
         return self
 
     async def __aexit__(
@@ -234,9 +235,10 @@ class AudioLine:
                     await self._news.wait()
 
     def _is_there(self) -> None:
-        """Raises HungUp once she is gone, or what has broken the listening."""
-        if self._listening.done():
-            self._listening.result()
+        """Raises HungUp once she is gone, or what has broken the line."""
+        for task in (self._listening, self._understanding):
+            if task.done():
+                task.result()
 
     def _notice(self) -> None:
         self._news.set()
@@ -257,10 +259,10 @@ class AudioLine:
 
     def _kept(self, tape: _Tape) -> Comment | None:
         """What became of the tape: nothing worth keeping is not kept."""
-        tape.close()
         if tape.voiced < WORTH_KEEPING:
-            self._file.unlink(missing_ok=True)
+            tape.throw_away()
             return None
+        tape.close()
         heard = [answer for answer in self._answers if isinstance(answer, Heard)]
         words = tuple(word for stretch in heard for word in stretch.words)
         spoken = sum(stretch.seconds for stretch in heard)
@@ -438,6 +440,11 @@ class _Tape:
                 self._tell_size(self._file)
                 self._file.close()
 
+    def throw_away(self) -> None:
+        self.close()
+        with self._disk_may_fail():
+            self._path.unlink(missing_ok=True)
+
     def _write(self, frame: bytes) -> None:
         self._size += len(frame)
         if self._file is None:
@@ -458,7 +465,10 @@ class _Tape:
             yield
         except OSError as error:
             log.error("a comment cannot be recorded", extra={"file": str(self._path), "why": str(error)})
-            self._file = None
+            file, self._file = self._file, None
+            if file is not None:
+                with contextlib.suppress(OSError):
+                    file.close()
 
 
 @lru_cache(maxsize=PROMPTS_KEPT)

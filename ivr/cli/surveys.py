@@ -196,7 +196,7 @@ async def follow(
             line.show(progress(state))
             if not state["calling"] and not state["due"]:
                 break
-            gone = 0
+            gone = 0 if await book.is_anybody_calling(store) else gone + 1
             if gone == GONE_AFTER:
                 raise DozvonError(f"the controller is gone; {NOBODY_CALLS}")
             await asyncio.sleep(LOOK_EVERY)

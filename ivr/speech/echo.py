@@ -19,7 +19,7 @@ LONGEST_DELAY = 0.5
 PLAYED = HEARD + LONGEST_DELAY
 ALIKE = 0.7
 """The correlation from which it is an echo. A line's echo has 0.9; a voice comes so near in 1 of 100 moments."""
-DOUBTFUL, DOUBTS = 0.45, 5
+DOUBTFUL, DOUBTS = 0.45, 6
 """Between this and ALIKE it may be an echo blurred by a room: so many moments are waited for a clearer one."""
 CERTAIN = 3
 """Moments after which the echo's delay is known …"""
@@ -83,7 +83,7 @@ class EchoGuard:
             return True
         if self.is_there:
             near = slice(max(0, self._delay - NEAR), self._delay + NEAR + 1)
-            return bool(alike[near].max() >= STILL_ALIKE and gain[near].max() <= self._gain + 2 * LOUDER)
+            return bool(alike[near].max() >= STILL_ALIKE and gain[near].max() <= self._gain + 3 * LOUDER)
         self._doubts += 1
         return bool(alike[best] >= DOUBTFUL and gain[best] <= -QUIETER and self._doubts <= DOUBTS)
 

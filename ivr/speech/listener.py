@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 SURE, LIKELY = 0.7, 0.4
 """Probabilities of a voice: one window of 32 ms that is sure, or two on end that are likely, begin speech. Noise,
 knocks and tones stay below 0.15."""
-THROUGH_ECHO = 3
+THROUGH_ECHO = 2
 """Windows on end it takes while our own prompt comes back: one of a hundred looks like a person."""
 GOES_ON = 0.35
 """Above it speech goes on, as the detector's makers have it; it lags behind by 0.1 s, hence the next two."""
@@ -51,18 +51,21 @@ PRE_ROLL = 0.36
 CHUNK = 0.1
 """What the recogniser is handed at a time while speech lasts."""
 
-# An answering machine talks without waiting to be answered. A person says «алло» and waits; one who is talkative
-# says something of what is listened for, or pauses.
+# An answering machine talks as soon as it has picked up, and does not wait to be answered. A person says «алло» and
+# waits; one who is talkative has listened first, pauses for breath, or says something of what is listened for.
+AT_ONCE = 2.5
+"""A machine's first word comes within this of picking up."""
 PAUSE = 0.7
-"""A pause that ends a talk."""
+"""A pause that ends a talk; between the sentences of a greeting lie 0.3 to 0.6."""
 GREETING, LATER = 4.0, 6.0
-"""A talk this long is a machine's: the first of the call; one that begins soon after it."""
+"""A talk this long is a machine's: the first of the call, or one that begins soon after it."""
 OPENING = 5.0
 """How soon."""
 SPOKEN = 1.0
 """Voice before a beep that makes it a machine's; a microwave oven beeps without having spoken."""
-KNOWN = 0.8
-"""The confidence of a word that only a person would have said."""
+KNOWN, MANY = 0.8, 0.5
+"""Who says an answer, or this share of words that are listened for, of this confidence, is a person. Machines say
+«пожалуйста», too."""
 
 EVENTS = 64
 """Events kept for who does not ask; the oldest goes first."""
@@ -259,7 +262,7 @@ class Listener:
             await self._news_of(utterance)
             attempt = await self._understand(utterance, attempt)
             words = attempt.words if attempt is not None else ()
-            if words is not None and any(_is_known(word) for word in words):
+            if attempt is not None and attempt.is_a_persons:
                 self._opening.is_a_person = True
             if utterance.is_suspect and self._opening.is_a_greeting:
                 self._tell_noise(Noise.MACHINE)
@@ -348,6 +351,14 @@ class _Attempt:
         if wanted:
             self.words, self.voice = await self.hearing.finish(), voice
 
+    @property
+    def is_a_persons(self) -> bool:
+        """Could a machine not have said these words?"""
+        if not self.words:
+            return False
+        known = [word for word in self.words if word.text != UNKNOWN and word.confidence >= KNOWN]
+        return len(known) >= MANY * len(self.words) or self.question.is_complete(self.words)
+
     def is_answer(self, utterance: _Utterance) -> bool:
         """Its words will do, and it is still silent."""
         if self.words is None or not utterance.is_paused or self.is_outdated(utterance):
@@ -376,13 +387,11 @@ class _Opening:
 
     @property
     def is_a_greeting(self) -> bool:
-        if self.is_a_person or self.first is None or self.talk - self.first > OPENING:
+        if self.is_a_person or self.first is None or self.first > AT_ONCE:
+            return False
+        if self.talk - self.first > OPENING:
             return False
         return self.last - self.talk >= (GREETING if self.talk == self.first else LATER)
-
-
-def _is_known(word: Word) -> bool:
-    return word.text != UNKNOWN and word.confidence >= KNOWN
 
 
 def _samples(pcm: bytes) -> Samples:

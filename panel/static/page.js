@@ -220,7 +220,8 @@ function span(seconds) {
 function clock(moment, exact = false) {
   const at = new Date(moment);
   const today = at.toDateString() === new Date(Date.now() + ahead).toDateString();
-  const time = at.toLocaleTimeString(words.language, { hour: "2-digit", minute: "2-digit", ...(exact && { second: "2-digit" }) });
+  const time = at.toLocaleTimeString(words.language,
+    { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...(exact && { second: "2-digit" }) });
   return today ? time : `${at.toLocaleDateString(words.language, { day: "2-digit", month: "2-digit" })} ${time}`;
 }
 

@@ -383,6 +383,24 @@ async def test_the_latest_on_the_board_are_those_who_answered_also_before_their_
     ]  # fmt: skip
 
 
+async def test_an_answer_as_the_robot_writes_it_down_is_on_the_board_with_what_it_did(
+    ledger: Ledger, jobs: Jobs
+) -> None:
+    survey = await jobs.survey("calling", next_attempt_at=None)
+    call = await jobs.call(survey, None, queued=32)
+    ledger.write(
+        "surveys.answer", call=call, key="said/1", at=at(31), result="rated", rating=1, by="voice",
+        detail={"words": [["кол", 0.9]]},
+    )  # fmt: skip
+    await ledger.settled()
+    board = await book.on_the_board(ledger, NOON + 40 * MINUTE, MOSCOW)
+    for row in (board["handed_over"][0], board["latest"][0]):
+        assert (row["id"], row["result"], row["rating"], row["by"], row["reopened"]) == (
+            survey, "rated", 1, "voice", True,
+        )  # fmt: skip
+    assert {entry["what"] for entry in (await book.show(ledger, survey)).history} == {"rated", "reopened"}
+
+
 async def test_who_asked_for_a_person_and_said_nothing_else_is_handed_over_too(
     ledger: Ledger, jobs: Jobs
 ) -> None:
@@ -709,6 +727,13 @@ async def test_it_is_told_by_company_category_and_month(ledger: Ledger, jobs: Jo
         ("2026-10", 1, 1, 1, 1, 2.0), ("2026-11", 3, 3, 3, 1, 3.0),
     ]  # fmt: skip
     assert october not in {row["id"] for row in made.rows}
+
+
+async def test_a_month_begins_where_the_hotline_is(ledger: Ledger, jobs: Jobs) -> None:
+    first = datetime(2026, 10, 31, 21, 30, tzinfo=UTC)  # half past midnight in Moscow
+    await jobs.rated(5, closed=(first - NOON) / MINUTE)
+    made = await of_november(ledger)
+    assert (made.total.jobs, [row["month"] for row in made.months]) == (1, ["2026-11"])
 
 
 async def test_a_days_report_is_that_days_and_has_no_months(ledger: Ledger, jobs: Jobs) -> None:

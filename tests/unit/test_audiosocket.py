@@ -43,6 +43,15 @@ class Peer:
         async with asyncio.timeout(5):
             return await self.reader.readexactly(size)
 
+    async def is_hung_up_on(self) -> bytes:
+        """All that came until the hang-up; then it closes, as Asterisk does."""
+        came = bytearray()
+        while not came.endswith(frame(0x00)):
+            came += await self.takes(3)
+            came += await self.takes(int.from_bytes(came[-2:], "big"))
+        self.writer.close()
+        return bytes(came)
+
     async def is_let_go(self, within: float = 5) -> bytes:
         """All that still came."""
         async with asyncio.timeout(within):
@@ -80,7 +89,7 @@ class Door:
         stream.write(sound(8))
         assert await peer.takes(3 + FRAME) == frame(0x10, sound(8))
         stream.hang_up()
-        assert await peer.is_let_go() == frame(0x00)
+        assert await peer.is_hung_up_on() == frame(0x00)
 
     async def is_empty(self) -> None:
         deadline = asyncio.get_running_loop().time() + 5
@@ -193,16 +202,26 @@ async def test_our_hang_up_is_told_once_and_ends_the_reading(door: Door) -> None
     peer, stream = await door.call()
     stream.hang_up()
     stream.hang_up()
-    assert await peer.is_let_go() == frame(0x00)
+    assert await peer.is_hung_up_on() == frame(0x00)
     with pytest.raises(HungUp):
         await stream.read()
+
+
+async def test_who_is_hung_up_on_may_still_speak_and_is_no_reset(door: Door) -> None:
+    """Asterisk would take a reset for a failure, and end the call where a transfer was wanted."""
+    peer, stream = await door.call()
+    stream.hang_up()
+    for _ in range(10):
+        await peer.sends(frame(0x10, sound(1)))
+    assert await peer.is_hung_up_on() == frame(0x00)
+    await door.is_empty()
 
 
 async def test_what_is_written_after_the_end_goes_nowhere(door: Door) -> None:
     peer, stream = await door.call()
     stream.hang_up()
     stream.write(sound(1))
-    assert await peer.is_let_go() == frame(0x00)
+    assert await peer.is_hung_up_on() == frame(0x00)
 
 
 async def test_the_door_closes_with_calls_going_on() -> None:
@@ -212,7 +231,8 @@ async def test_the_door_closes_with_calls_going_on() -> None:
         waiting = server.expect(CALL, within=60)
         stranger = await door.connect()
         await stranger.sends(b"\x01")
-    assert await peer.is_let_go() == frame(0x00)
+        closing = asyncio.create_task(peer.is_hung_up_on())
+    assert await closing == frame(0x00)
     assert await stranger.is_let_go() == b""
     assert waiting.cancelled()
     with pytest.raises(HungUp):
@@ -400,7 +420,7 @@ async def test_a_stream_nobody_reads_is_let_go(
 ) -> None:
     monkeypatch.setattr(audiosocket, "READ_WITHIN", 0.05)
     peer, _ = await door.call()
-    assert await peer.is_let_go(within=2) == frame(0x00)
+    assert await peer.is_hung_up_on() == frame(0x00)
     assert [record.message for record in caplog.records] == ["nobody listens to an expected stream"]
 
 

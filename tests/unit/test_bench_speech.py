@@ -4,18 +4,22 @@ import asyncio
 import json
 import math
 from pathlib import Path
+from typing import ClassVar, cast
 
 import numpy as np
 import pytest
 
-from bench.speech import bargein, capacity, clips, loose, report, spoil
+from bench.speech import bargein, capacity, clips, hearing, loose, report, spoil
 from bench.speech.clips import NONE, PERSON, RATINGS, Clip, Phrase, Spoken
 from bench.speech.hearing import SILENCE, UNSURE, Judged
 from bench.speech.judge import COLUMNS, Share, confusion, loosely, loosely_perfect
 from bench.speech.paced import Load, on_the_clock
 from bench.speech.spoil import CLEAN, CLIPPED_START, CONDITIONS, RATE, Background, Condition
 from ivr.dialplan.understanding import Intent, Pack
-from ivr.heard import Word
+from ivr.heard import Heard, Question, Word
+from ivr.speech.activity import Detectors
+from ivr.speech.ears import Recogniser
+from ivr.speech.listener import Event, SpeechBegan
 from ivr.speech.sound import Samples, as_alaw
 
 MODEL = "vosk-ru-rating-poc"
@@ -314,6 +318,63 @@ def test_the_peer_is_given_what_our_ears_heard_and_what_was_said() -> None:
     complaint = judged("not_done", UNSURE, text="опять течёт", heard="[unk] [unk]")
     assert loosely(complaint) is None
     assert loosely_perfect(complaint) == "5"
+
+
+class Scripted:
+    """A listener that tells what it was told to, after so many frames; `Heard` of one word each."""
+
+    script: ClassVar[dict[int, Event]] = {}
+
+    def __init__(self, ears: Recogniser | None, detectors: Detectors) -> None:
+        self.events: asyncio.Queue[Event] = asyncio.Queue()
+        self.fed = 0
+
+    def expect(self, question: Question | None) -> None:
+        assert question is not None
+
+    def feed(self, pcm: bytes, played: bytes | None = None) -> None:
+        self.fed += 1
+        if event := self.script.get(self.fed):
+            self.events.put_nowait(event)
+
+    async def caught_up(self) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+
+def said(*words: str) -> Heard:
+    return Heard(tuple(Word(word, 1.0) for word in words))
+
+
+async def judge(monkeypatch: pytest.MonkeyPatch, script: dict[int, Event]) -> Judged:
+    monkeypatch.setattr(hearing, "Listener", Scripted)
+    monkeypatch.setattr(Scripted, "script", script)
+    clip = Clip(Spoken(Phrase("пять", "5", "5"), "umka"), CLEAN)
+    sound = spoil.Received((bytes(320),) * 100, begins=0.5, ends=1.0)
+    no_ears, no_detectors = cast(Recogniser, None), cast(Detectors, None)
+    return await hearing.judged(clip, sound, no_ears, no_detectors, Pack.read("ru"))
+
+
+async def test_a_clip_is_judged_by_what_the_listener_tells_and_when(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = await judge(monkeypatch, {30: SpeechBegan(), 65: said("пять")})
+    assert (one.outcome, one.accepted, one.at_once) == ("5", True, True)
+    assert one.began == pytest.approx(0.1)
+    assert one.decided == pytest.approx(0.3)
+
+
+async def test_an_answer_in_a_second_breath_is_none_to_the_first_question(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = await judge(monkeypatch, {40: said("алло"), 65: said("пять")})
+    assert (one.outcome, one.accepted, one.wrong) == ("5", False, False)
+    assert (await judge(monkeypatch, {40: said("алло"), 65: said("три")})).wrong
+
+
+async def test_nothing_heard_is_silence_and_nothing_understood_is_unsure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert (await judge(monkeypatch, {})).outcome == SILENCE
+    assert (await judge(monkeypatch, {65: said("[unk]")})).outcome == UNSURE
 
 
 # by the clock

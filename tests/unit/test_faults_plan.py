@@ -8,15 +8,19 @@ from typing import Any
 
 import pytest
 
+from demo import sound
 from faults import log, matrix
-from faults.checks import CHECKS
-from faults.house import PARTS
+from faults.house import PARTS, PITCHES
+from faults.people import EAR, hears
 from faults.steps import STEPS
 from faults.storm import FAULTS
+from faults.truths import CHECKS
+from robocalls.survey import JOB_PROMPTS, PROMPTS
 
 BEGAN = datetime(2026, 11, 22, 1, 0, tzinfo=UTC)
 CALL, ANNA = "dozvon-1.0", "dozvon-1.1"
 BACK, VERA, LEG = "dozvon-callback-1-1", "dozvon-2.1", "dozvon-2.2"
+ROBOT = "dozvon-survey-1-1"
 NUMBER = "+79160000001"
 
 
@@ -61,15 +65,25 @@ def called_back(second: float) -> list[dict[str, str]]:
     ]
 
 
+def asked(second: float) -> list[dict[str, str]]:
+    """The robot rings her, she answers."""
+    outgoing = {"context": "from-trunk", "channame": "PJSIP/resident-00000003", "num": ""}
+    return [
+        row(second, "CHAN_START", ROBOT, ROBOT, **outgoing),
+        row(second + 1, "ANSWER", ROBOT, ROBOT, **outgoing),
+    ]
+
+
 def test_every_step_is_tried_with_every_part() -> None:
     tried = [(case.step.name, case.part) for case in matrix.CASES]
     assert sorted(tried) == sorted((step.name, part) for step in STEPS for part in PARTS)
     assert set(PARTS) == {"controller", "postgres", "asterisk"}
 
 
-def test_of_two_controllers_one_dies_at_every_step_of_the_chase() -> None:
-    tried = [case.step.name for case in matrix.PAIR_CASES]
-    assert tried == [step.name for step in STEPS if step.story == "chase"]
+@pytest.mark.parametrize("story", ["chase", "survey"])
+def test_of_two_controllers_one_dies_at_every_step_of_what_they_share(story: str) -> None:
+    tried = [case.step.name for case in matrix.PAIR_CASES if case.step.story == story]
+    assert tried == [step.name for step in STEPS if step.story == story]
 
 
 def test_step_names_are_their_own() -> None:
@@ -77,11 +91,11 @@ def test_step_names_are_their_own() -> None:
     assert len({check.name for check in CHECKS}) == len(CHECKS)
 
 
-def test_the_telling_cases_are_cases_and_kill_every_part_in_both_stories() -> None:
+def test_the_telling_cases_are_cases_and_kill_every_part_in_every_story() -> None:
     telling = [case for case in matrix.CASES if case.is_telling]
     assert len(telling) == len(matrix.TELLING)
     assert {(case.step.story, case.part) for case in telling} == {
-        (story, part) for story in ("inbound", "chase") for part in PARTS
+        (story, part) for story in ("inbound", "chase", "survey") for part in PARTS
     }
 
 
@@ -101,7 +115,7 @@ def test_the_log_tells_a_talk() -> None:
         deaths=[],
     )
     call = story.calls[CALL]
-    assert (call.number, call.inbound, call.talked) == (NUMBER, True, True)
+    assert (call.number, call.direction, call.talked) == (NUMBER, "inbound", True)
     assert (call.began_at, call.met_at) == (BEGAN, BEGAN + timedelta(seconds=2))
     assert call.ended_at == BEGAN + timedelta(seconds=9)
 
@@ -140,3 +154,37 @@ def test_what_rang_when_the_exchange_died_rings_no_longer_in_the_next_one() -> N
     story = log.tell([*called_back(0), arrives(10)], deaths=[death])
     assert [ring.ended_at for ring in story.rings] == [death]
     assert story.calls[CALL].over_at is None
+
+
+def test_the_robots_call_rings_her_for_as_long_as_it_lasts() -> None:
+    story = log.tell([*asked(0), row(9, "CHAN_END", ROBOT, ROBOT)], deaths=[])
+    call, (ring,) = story.calls[ROBOT], story.rings
+    assert (call.direction, call.talked, call.handed_over_at) == ("survey", False, None)
+    assert (ring.call, ring.began_at, ring.ended_at) == (ROBOT, BEGAN, BEGAN + timedelta(seconds=9))
+    assert call.ended_at == ring.ended_at
+
+
+def test_whom_the_robot_hands_over_talks_when_she_meets_a_dispatcher() -> None:
+    over = row(5, "USER_DEFINED", ROBOT, ROBOT, usereventname="HandedOver", extra={"extra": f"{NUMBER}|"})
+    anna = row(6, "CHAN_START", ANNA, ROBOT)
+    story = log.tell([*asked(0), over, anna, *met(8, ANNA, ROBOT, linked=ROBOT)], deaths=[])
+    call = story.calls[ROBOT]
+    assert call.handed_over_at == BEGAN + timedelta(seconds=5)
+    assert (call.met_at, call.talked) == (BEGAN + timedelta(seconds=8), True)
+
+
+def test_a_robots_call_dies_with_the_exchange() -> None:
+    death = BEGAN + timedelta(seconds=4)
+    story = log.tell(asked(0), deaths=[death])
+    assert (story.calls[ROBOT].over_at, story.rings[0].ended_at) == (death, death)
+    assert story.calls[ROBOT].talked is False
+
+
+def test_what_the_robot_wants_is_known_by_its_pitch() -> None:
+    assert set(PITCHES) <= {*PROMPTS, *JOB_PROMPTS, "callback_greeting"}
+    assert {prompt: hears(sound.tone(pitch, EAR)) for prompt, pitch in PITCHES.items()} == PITCHES
+
+
+def test_silence_and_a_persons_voice_are_nothing_the_robot_says() -> None:
+    assert hears(sound.silence(EAR)) is None
+    assert hears(sound.voice(EAR)) is None

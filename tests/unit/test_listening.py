@@ -446,6 +446,25 @@ async def test_a_disk_that_fails_costs_the_recording_and_not_the_call(
     assert [record.message for record in caplog.records] == ["a comment cannot be recorded"]
 
 
+async def test_a_disk_that_fails_is_said_when_there_was_nothing_to_keep_either(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "full").write_text("no folder")
+    async with talking(tmp_path, comment=tmp_path / "full" / "comment.wav") as talk:
+        assert await talk.line.record(wait=0.1, at_most=10) is None
+    assert {record.message for record in caplog.records} == {"a comment cannot be recorded"}
+
+
+async def test_a_fact_that_cannot_be_told_breaks_the_conversation_and_is_not_lost(talk: Talk) -> None:
+    def refuse(fact: Fact) -> None:
+        raise RuntimeError("no room for facts")
+
+    talk.line._take = refuse
+    talk.ear.events.put_nowait(Noise.FAX)
+    with pytest.raises(RuntimeError, match="no room"):
+        await talk.line.ask(question=RATING, wait=5)
+
+
 async def test_ears_that_break_in_a_comment_do_not_end_it(talk: Talk) -> None:
     recording = asyncio.create_task(talk.line.record("short", wait=0.3, at_most=1.0))
     await talk.until_said("short")

@@ -93,7 +93,7 @@ async def test_every_prompt_is_ready_before_anybody_calls(house: House) -> None:
 async def test_the_robot_greets_in_the_company_s_name_in_full(house: House) -> None:
     await house.prepare()
     greetings = [text for text in house.voice.spoken if "Это робот" in text]
-    assert "Здравствуйте! управляющая компания «Северная»." in greetings[0]
+    assert "Это робот, управляющая компания «Северная»." in greetings[0]
     assert house.narrator.of(NORTH)["survey_welcome"] != house.narrator.of(NOBODY)["survey_welcome"]
 
 

@@ -62,10 +62,23 @@ class Pack:
 
     def understand(self, heard: Heard, question: str) -> Meaning:
         """Never a guess: what is faint, doubled or not to the point is Unsure."""
-        meaning = self._make(heard, sentence.take_apart(heard.words, self._lexicons[question]))
-        if not isinstance(meaning, Unsure) and meaning.confidence < self.vocabulary.enough:
-            return Unsure(Why.FAINT, heard)
-        return meaning
+        pieces = sentence.take_apart(heard.words, self._lexicons[question])
+        meaning = self._make(heard, pieces)
+        doubt = None if isinstance(meaning, Unsure) else self._doubt(meaning, pieces)
+        return Unsure(doubt, heard) if doubt else meaning
+
+    def _doubt(self, meaning: Rating | Wish, pieces: Sequence[Piece]) -> Why | None:
+        """What speaks against it in the sound; of a wish only its own words must be certain."""
+        words = meaning.heard.words
+        if isinstance(meaning, Wish) and meaning.intent not in {Intent.YES, Intent.NO}:
+            return Why.FAINT if meaning.confidence < self.vocabulary.enough else None
+        if min(word.confidence for word in words) < self.vocabulary.enough:
+            return Why.FAINT
+        roles = {piece.role for piece in pieces}
+        if Role.VERDICT in roles and Role.MARK not in roles and meaning.confidence < self.sure:
+            return Why.FAINT  # «хорошо» is said of anything
+        lasts = self.vocabulary.pause + self.vocabulary.letter * sum(len(word.text) for word in words)
+        return Why.OTHER_SPEECH if meaning.heard.seconds > lasts else None
 
     def _make(self, heard: Heard, pieces: Sequence[Piece]) -> Meaning:
         value = sentence.rating(pieces)
@@ -96,11 +109,11 @@ class Pack:
 
 def _lexicon(question: str, words: Vocabulary) -> Lexicon:
     roles = QUESTIONS[question]
-    lexicon = {
-        tokens: replace(phrase, role=roles.get(phrase.role, phrase.role))
-        for tokens, phrase in words.always.items()
-    }
-    return lexicon if question == "rating" else lexicon | dict(words.asked)
+    phrases = dict(words.always)
+    for tokens, phrase in words.always.items():
+        if phrase.role in roles:
+            phrases[tokens] = replace(phrase, role=roles[phrase.role])
+    return Lexicon(phrases if question == "rating" else phrases | dict(words.asked))
 
 
 def _with_wish(

@@ -11,6 +11,8 @@ from ivr.heard import Word
 
 CHANGES_NOTHING = frozenset({Role.PADDING, Role.VAGUE})
 """Beside an answer."""
+BESIDE_ANYTHING = CHANGES_NOTHING | {Role.CORRECTION}
+"""Who says one of these is still alone with a wish: «ой, что?»"""
 
 _STRAY = Phrase(Role.STRAY)
 _ORDER = list(Intent)
@@ -39,7 +41,7 @@ class Piece:
 def take_apart(words: Sequence[Word], lexicon: Lexicon) -> list[Piece]:
     """From the left, the longest phrase first; what counts only alone and is not alone is stray."""
     pieces = list(_split(words, lexicon))
-    crowd = [piece for piece in pieces if not (piece.role in CHANGES_NOTHING or piece.says_yes_or_no)]
+    crowd = [piece for piece in pieces if not (piece.role in BESIDE_ANYTHING or piece.says_yes_or_no)]
     if len(crowd) > 1:
         return [replace(piece, phrase=_STRAY) if piece.phrase.alone else piece for piece in pieces]
     return pieces
@@ -101,15 +103,10 @@ class _Value:
 
 
 def _split(words: Sequence[Word], lexicon: Lexicon) -> Iterator[Piece]:
-    tokens = [plain(word.text) for word in words]
-    longest = max(map(len, lexicon))
+    tokens = tuple(plain(word.text) for word in words)
     at = 0
     while at < len(tokens):
-        for length in range(min(longest, len(tokens) - at), 0, -1):
-            if phrase := lexicon.get(tuple(tokens[at : at + length])):
-                break
-        else:
-            phrase, length = _STRAY, 1
+        phrase, length = lexicon.begins(tokens[at:]) or (_STRAY, 1)
         yield Piece(phrase, tuple(words[at : at + length]))
         at += length
 
@@ -142,21 +139,23 @@ def _ends_in_doubt(pieces: Iterable[Piece]) -> bool:
 def _weigh(values: Sequence[_Value]) -> int | Why:
     """A mark outranks a verdict that is not far from it: «хорошо, пять» is a five, «отлично, два» is neither."""
     marks = [value for value in values if value.role is Role.MARK]
-    verdicts = [value for value in values if value.role is Role.VERDICT]
-    standing = _standing(marks or verdicts)
-    if not marks or isinstance(standing, Why):
-        return standing
-    if any(verdict.corrects or abs(verdict.value - standing) > 1 for verdict in verdicts):
+    if marks and any(value.corrects for value in values if value.role is Role.VERDICT):
+        return Why.SEVERAL  # «пять… нет, хорошо»
+    corrections = [at for at, value in enumerate(values) if value.corrects]
+    values = values[max(corrections, default=0) :]
+    standing = _standing([value for value in values if value.role is Role.MARK] or values)
+    verdicts = [value.value for value in values if value.role is Role.VERDICT]
+    if marks and isinstance(standing, int) and any(abs(verdict - standing) > 1 for verdict in verdicts):
         return Why.SEVERAL
     return standing
 
 
 def _standing(values: Sequence[_Value]) -> int | Why:
-    """The one that is left after corrections and denials."""
+    """The one that is left when what is denied is taken away; a denial takes back what comes after it, too."""
     standing: int | None = None
     denied: set[int] = set()
     for value in values:
-        if standing not in {None, value.value} and not value.corrects:
+        if standing not in {None, value.value}:
             return Why.SEVERAL
         if value.denied:
             denied.add(value.value)

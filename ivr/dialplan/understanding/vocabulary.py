@@ -54,8 +54,23 @@ class Phrase:
     """Counts only with nothing but padding beside it."""
 
 
-Lexicon = Mapping[Tokens, Phrase]
-"""Phrases by their words, `plain`."""
+Phrases = Mapping[Tokens, Phrase]
+"""By their words, `plain`."""
+
+
+class Lexicon:
+    """The phrases that count in the answer to one question."""
+
+    def __init__(self, phrases: Phrases) -> None:
+        self._phrases = phrases
+        self._longest = max(map(len, phrases))
+
+    def begins(self, tokens: Tokens) -> tuple[Phrase, int] | None:
+        """The longest phrase these words begin with, and how many of them it takes."""
+        for length in range(min(self._longest, len(tokens)), 0, -1):
+            if phrase := self._phrases.get(tokens[:length]):
+                return phrase, length
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +79,15 @@ class Vocabulary:
 
     name: str
     sure: float
+    """Confidence from which a rating need not be read back."""
     enough: float
-    always: Lexicon
-    asked: Lexicon
+    """Confidence below which nothing is understood."""
+    pause: float
+    """Seconds of a stretch of speech that need no words."""
+    letter: float
+    """Seconds a letter accounts for."""
+    always: Phrases
+    asked: Phrases
     """More that says yes or no where that is the question; outranks `always`."""
     lines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """For each line of the file as many of its readings as it takes to say every word of it once."""
@@ -116,34 +137,38 @@ class _Reader:
 
     def vocabulary(self) -> Vocabulary:
         self.only(self.data, _TABLES, "")
-        sure, enough = self.confidence()
-        self.groups = self.read_groups()
-        return Vocabulary(self.file.partition(".")[0], sure, enough, self.always(), self.asked(), self.lines)
-
-    def confidence(self) -> tuple[float, float]:
-        table = self.table("confidence", ("sure", "enough"))
-        values = []
-        for key in ("sure", "enough"):
-            value = table.get(key)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
-                self.wrong(f"confidence.{key}", f" = {value!r}: a number above 0, at most 1")
-                value = 1.0
-            values.append(float(value))
-        sure, enough = values
+        sure, enough = self.numbers("confidence", ("sure", "enough"), at_most=1)
+        pause, letter = self.numbers("length", ("pause", "letter"), at_most=10)
         if sure < enough:
             self.wrong("confidence", f": sure ({sure:g}) is below enough ({enough:g})")
-        return sure, enough
+        self.groups = self.read_groups()
+        name = self.file.partition(".")[0]
+        return Vocabulary(name, sure, enough, pause, letter, self.always(), self.asked(), self.lines)
+
+    def numbers(self, name: str, keys: tuple[str, str], at_most: float) -> tuple[float, float]:
+        table = self.table(name, keys)
+        first, second = (self.number(f"{name}.{key}", table.get(key, at_most), at_most) for key in keys)
+        return first, second
+
+    def number(self, where: str, value: Any, at_most: float) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= at_most:
+            self.wrong(where, f" = {value!r}: a number above 0, at most {at_most:g}")
+            return at_most
+        return float(value)
 
     def read_groups(self) -> dict[str, str]:
         groups = {}
         for name, words in self.table("groups").items():
-            if isinstance(words, str) and all(_WORD.fullmatch(word) for word in words.split("|")):
-                groups[name] = words
-            else:
-                self.wrong(f"groups.{name}", f" = {words!r}: words are wanted, like 'раз|два'")
+            if not _are_phrases(words):
+                self.wrong(f"groups.{name}", f" = {words!r}: a list of words is wanted")
+                continue
+            groups[name] = "|".join(words)
+            for word in groups[name].split("|"):
+                if not _WORD.fullmatch(word):
+                    self.wrong(f"groups.{name}", f": {_no_word(word)}")
         return groups
 
-    def always(self) -> Lexicon:
+    def always(self) -> Phrases:
         lexicon: dict[Tokens, Phrase] = {}
         places: dict[Tokens, str] = {}
         for table, role in (("marks", Role.MARK), ("verdicts", Role.VERDICT)):
@@ -156,7 +181,7 @@ class _Reader:
             self.add(lexicon, places, key, self.data.get(key), Phrase(role))
         return lexicon
 
-    def asked(self) -> Lexicon:
+    def asked(self) -> Phrases:
         lexicon: dict[Tokens, Phrase] = {}
         places: dict[Tokens, str] = {}
         for key, lines in self.table("asked", ("yes", "no")).items():
@@ -181,7 +206,8 @@ class _Reader:
     def only(self, table: dict[str, Any], keys: Iterable[str], where: str) -> None:
         for key in table:
             if key not in keys:
-                self.wrong(f"{where}{key}", f": no such key{did_you_mean(key, keys)}")
+                near = did_you_mean(key, keys) or f" (there are: {', '.join(keys)})"
+                self.wrong(f"{where}{key}", f": no such key{near}")
 
     def add(
         self,
@@ -192,7 +218,7 @@ class _Reader:
         meaning: Phrase,
     ) -> None:
         """Every reading of every line, refused when it already means something else."""
-        if not isinstance(lines, list) or not lines or not all(isinstance(line, str) for line in lines):
+        if not _are_phrases(lines):
             self.wrong(
                 where, f" = {lines!r}: a list of phrases is wanted" if lines else " is missing or empty"
             )
@@ -234,8 +260,16 @@ class _Reader:
         words = tuple(text.removesuffix("?").split("|"))
         for word in words:
             if not _WORD.fullmatch(word):
-                raise ValueError(f"{word!r} is not a word in small letters of one alphabet")
+                raise ValueError(_no_word(word))
         return (*words, "") if text.endswith("?") else words
+
+
+def _are_phrases(lines: Any) -> bool:
+    return isinstance(lines, list) and bool(lines) and all(isinstance(line, str) for line in lines)
+
+
+def _no_word(text: str) -> str:
+    return f"{text!r} is not a word in small letters of one alphabet"
 
 
 def _readings(slots: list[Tokens]) -> Iterator[Tokens]:

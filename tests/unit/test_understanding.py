@@ -1,0 +1,643 @@
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ivr.dialplan.understanding import Intent, Meaning, Pack, Rating, Unsure, Why, Wish
+from ivr.dialplan.understanding.pack import HERE, QUESTIONS
+from ivr.dialplan.understanding.vocabulary import Role, plain
+from ivr.errors import DialplanError
+from ivr.heard import UNKNOWN, Heard, Word
+
+PACK = Pack.read("ru")
+ENGLISH = Pack.read("en")
+
+
+def heard(text: str, confidence: float = 1.0, seconds: float = 0.0) -> Heard:
+    return Heard(tuple(Word(word, confidence) for word in text.split()), seconds)
+
+
+def short(meaning: Meaning) -> str:
+    """A meaning as the tables below write it: `4`, `2 + not_done`, `human`, `? several`."""
+    match meaning:
+        case Rating(value, also=None):
+            return str(value)
+        case Rating(value, also=also):
+            return f"{value} + {also}"
+        case Wish(intent):
+            return str(intent)
+        case Unsure(why):
+            return f"? {why}"
+
+
+def table(text: str) -> Iterator[tuple[str, str]]:
+    """Lines `meaning: sentence, sentence`, as (sentence, meaning); indented lines go on."""
+    meaning = ""
+    for line in text.strip().splitlines():
+        head, colon, tail = line.partition(":")
+        meaning, sentences = (head.strip(), tail) if colon else (meaning, line)
+        yield from ((sentence.strip(), meaning) for sentence in sentences.split(",") if sentence.strip())
+
+
+# What is asked: «Оцените работу от одного до пяти».
+RATINGS = """
+1: один, раз, одна, единица, единицу, единичка, единичку, кол, колы, на единицу, ставлю кол, жирный кол,
+   кол вам, ставлю один, один балл, даю единицу, ну один, единица с минусом, один из пяти, ужасно,
+   отвратительно, очень плохо, хуже некуда, хуже не бывает, самая низшая оценка, единица спасибо,
+   единица и всё
+2: два, две, двойка, двойку, двоечка, двоечку, на двоечку, на двойку, ставлю двойку, два балла,
+   двойка с плюсом, ну два, плохо, неудовлетворительно, ну двойка вам, жирная двойка, два из пяти,
+   спасибо два, две звезды, неуд
+3: три, тройка, тройку, троечка, троечку, на троечку, на тройку, удовлетворительно, ставлю три,
+   три с плюсом, три с минусом, три балла, три из пяти, три балла из пяти, ну троечка, наверное три,
+   слабая тройка, посредственно, думаю три, пусть будет три, три звезды, из пяти три
+4: четыре, четвёрка, четвёрку, четвёрочка, четвёрочку, на четвёрочку, твёрдая четвёрка, твёрдую четвёрку,
+   ставлю твёрдую четвёрку, хорошо, хорошо сделали, всё хорошо, на хорошо, спасибо хорошо, четыре балла,
+   четыре с плюсом, четыре с минусом, пусть будет четыре, четыре из пяти, крепкая четвёрка, четверка,
+   четверку, думаю что четыре, я бы поставил четыре, хорошо спасибо, хорошо сделали спасибо большое,
+   ну четыре наверное
+5: пять, пятёрка, пятёрку, пятёрочка, пятёрочку, на пятёрочку, на пять, пять с плюсом, пять с минусом,
+   пять баллов, отлично, прекрасно, ставлю пять, ставлю пятёрку, поставлю пять, даю пять, пять из пяти,
+   пять баллов из пяти, твёрдая пятёрка, пятерка, пятерочку, конечно пять, пять конечно, спасибо пять,
+   пять спасибо, пять спасибо большое, спасибо большое пятёрка, пять пожалуйста, ну пять,
+   ну пусть будет пять, наверное пять, думаю пять, думаю что пять, моя оценка пять, оценка пять,
+   ставлю оценку пять, я ставлю пять, мы ставим пять, пять звёзд, на пять с плюсом, пятёрка с плюсом,
+   пять пять пять, однозначно пять, на все пять, пять плюс, всё отлично, всё сделали пять,
+   всё починили на пятёрку, быстро сделали пять, молодцы пять, пять всё понравилось,
+   ребята молодцы ставлю пять, претензий нет пять, за работу пять, от одного до пяти ставлю пять,
+   здравствуйте пять, алло пять, слушаю пять, пять до свидания, спасибо пять до свидания, мастеру пять,
+   хочу поставить пять, можно поставить пять, давайте пять, поставьте пять, запишите пять, супер, идеально,
+   замечательно, на отлично, лучше не бывает, высший балл, самый высокий балл, максимальная оценка,
+   очень вежливый мастер пять
+"""
+
+CORRECTED = """
+4: три нет четыре, три ой четыре, пять нет четыре, три нет лучше четыре, два ой извините четыре,
+   три а нет четыре, три то есть четыре, три точнее четыре, три вернее четыре, три хотя четыре,
+   тройка нет четвёрка, пять ошибся четыре, три всё-таки четыре, пять не пять четыре, не пять а четыре,
+   не три не пять а четыре, пять ой не пять а четыре, хорошо нет нет четыре, пять нет три нет четыре,
+   три нет нет четыре, три ой простите четыре
+2: пять ой два, четыре нет два, три нет два, не три а два, пять ой оговорилась двойка
+3: не пять а три, не пять три, пять нет не пять а три, не четыре а тройка, отлично ой три
+5: нет пять, ну нет пять, да пять, да ну пять, да конечно пять, пять нет пять, пять да, пять да пять,
+   три лучше пять, ой пять, извините пять
+? taken_back: не пять, не пятёрка, не на пять, точно не пять, не хорошо, не отлично, нет не пять, пять нет,
+   пять ой, пять хотя, две да нет, почти пять, далеко не пять, пять не, не больше пять, не пять и не четыре,
+   не поставлю пять, не буду ставить пять, ни один, не ставлю пять, пять не пять, кроме пять
+? several: три четыре, четыре пять, раз два три, один два три четыре пять, пять не два, отлично два,
+   плохо пять, хорошо отлично, пять нет хорошо, отлично один
+"""
+
+BESIDE_EACH_OTHER = """
+5: хорошо пять, отлично пять, хорошо сделали пять, не знаю пять, нормально пять, неплохо пять
+4: хорошо четыре, нормально четыре, неплохо четыре, отлично четыре, не очень четыре, ну нормально четвёрка
+3: плохо три, хорошо три, нормально три, средне три, так себе три, не очень три, не знаю три
+2: плохо два, ужасно два, плохо двойка, не очень двойка
+1: ужасно единица, плохо один, ужасно кол
+? vague: нормально, ну нормально, неплохо, так себе, не очень, не очень хорошо, очень хорошо, ну хорошо,
+   ладно хорошо, да хорошо, сойдёт, не знаю, ну не знаю, может быть, без разницы, всё равно, трудно сказать,
+   средне, безобразие, доволен, недовольна, не могу оценить, больше не течёт, уже не капает, сейчас,
+   подождите, минуточку, одну секунду, хорошо бы, ничего, всё в порядке, не надо диспетчера
+? nothing: ну, алло, ой, это, так, спасибо, пожалуйста, здравствуйте, алло слушаю, да слушаю, до свидания,
+   на, ставлю, оценка, от одного до пяти, из пяти, спасибо до свидания, добрый день, всё сделали, с плюсом,
+   оценку, не
+"""
+
+NUMBERS_ELSEWHERE = """
+? elsewhere: пятнадцать, пятьдесят, двадцать пять, тридцать, сорок, сто, шесть, десять, ноль, опять,
+   опять пять, пять опять, пять ой опять, четыре или пять, два или три, пять или четыре не знаю,
+   три или четыре, пять из десяти, пятый, пятая, третий, первый, второй, четвёртый, дом пять, квартира три,
+   номер пять, минус пять, пять с половиной, четыре с половиной, пять часов, пять минут, три дня, пять лет,
+   два раза, пять раз, три человека, пять рублей, в пять, к пяти, около пяти, через пять минут,
+   в пять часов, пятый этаж, третий подъезд, пять этаж, двадцать один, тридцать три, сорок два,
+   ни одного балла, от одного до десяти, полтора, пятница, четверг, вторник, один мастер, мастер один,
+   пришли два, приехал один, я одна, раз так, одна дома, минус балл, пять минус балл, пять тысяч,
+   второй раз, за три дня, двух, трёх, пяти
+"""
+
+OTHER_SPEECH = f"""
+? other_speech: {UNKNOWN}, {UNKNOWN} {UNKNOWN}, три {UNKNOWN}, {UNKNOWN} три, пять {UNKNOWN},
+   {UNKNOWN} пять {UNKNOWN}, ставлю {UNKNOWN} пять, {UNKNOWN} отлично, хорошо {UNKNOWN},
+   пять спасибо {UNKNOWN}, нет {UNKNOWN} пять, {UNKNOWN} не пять, пять нет {UNKNOWN}, пять копейка,
+   велосипед, пять велосипедов, три четыре {UNKNOWN}, {UNKNOWN} да, через два дня звонил,
+   пять человек приходило, четвёртый день без воды, какие пять, сколько ставить пять, три тысячи рублей,
+   один мастер пришёл молодой
+"""
+
+WISHES = """
+not_done: не сделали, ничего не сделали, так и не сделали, ещё не сделали, никто не приходил,
+   никто не пришёл, так никто и не пришёл, никого не было, никто не приехал, опять течёт, снова течёт,
+   опять капает, всё ещё течёт, до сих пор течёт, всё ещё не работает, опять не работает, не работает,
+   так и не починили, не починили, протекает, мастер не приходил, слесарь не приходил, вы не приехали,
+   не приехали, ничего не изменилось, то же самое, опять то же самое, проблема осталась, проблема не решена,
+   работа не выполнена, заявка не выполнена, опять сломалось, до сих пор не работает, воды нет,
+   нет отопления, опять нет света, горячей воды нет, батареи холодные, кран течёт, кран опять течёт,
+   у нас опять течёт, не до конца сделали, недоделали, толку нет, стало хуже, как текло так и течёт,
+   до сих пор никто не пришёл, по-прежнему течёт, лифт не работает, не устранили, пять опять течёт,
+   отлично только опять течёт, пять не сделали, хорошо опять течёт, четыре но опять капает, нет не сделали,
+   да нет не сделали, ничего не делали, переделывайте, не помогло
+human: позовите человека, оператора, оператор, диспетчера, диспетчер, дайте диспетчера, дайте оператора,
+   соедините с человеком, соедините с оператором, соедините меня с диспетчером, переключите на оператора,
+   переключите на диспетчера, хочу поговорить с человеком, можно поговорить с диспетчером, живого человека,
+   живой человек, позовите диспетчера пожалуйста, мне нужен оператор, с роботом не разговариваю, соедините,
+   человека, есть кто живой, позовите начальника, хочу говорить с живым человеком
+later: перезвоните, перезвоните позже, перезвоните потом, перезвоните мне завтра, позвоните позже,
+   позвоните вечером, не могу говорить, сейчас не могу, сейчас не могу говорить, не могу сейчас говорить,
+   я занят, я занята, я сейчас занята, за рулём, я за рулём, я на работе, я на совещании, давайте позже,
+   давайте потом, потом, позже, не сейчас, мне некогда, некогда, неудобно говорить, сейчас неудобно,
+   в другой раз, хорошо перезвоните, хорошо перезвоните позже, перезвоните в пять, перезвоните в пять часов,
+   позвоните мне через пять минут, перезвоните через час, я сплю, не звоните сейчас, не звоните так поздно,
+   отлично давайте потом
+refused: не буду, не хочу, отстаньте, отстань, отвяжитесь, не буду отвечать, не хочу отвечать,
+   не буду оценивать, ничего не буду говорить, нет времени, у меня нет времени, мне неинтересно,
+   не интересует, без комментариев, отказываюсь, отказываюсь отвечать, не надо, не нужно,
+   оставьте меня в покое, не мешайте, воздержусь, я не буду, нет не буду, нет не хочу, времени нет, достали,
+   не хочу разговаривать
+opt_out: больше не звоните, не звоните мне, не звоните мне больше, не звоните больше, больше мне не звоните,
+   не звоните сюда, не звоните сюда больше, не звоните сюда никогда, никогда не звоните, удалите номер,
+   удалите мой номер, уберите мой номер, удалите меня, я не давал согласия, я не давала согласия,
+   согласия не давал, прекратите звонить, хватит звонить, хватит мне звонить, не надо мне звонить,
+   не надо больше звонить, не звоните, отзываю согласие, запрещаю мне звонить, отстаньте больше не звоните,
+   не буду и больше не звоните, хорошо и больше не звоните, вы ошиблись больше не звоните
+wrong_number: вы ошиблись, вы ошиблись номером, ошиблись номером, не туда попали, вы не туда попали,
+   не туда звоните, я не вызывал, я не вызывала, никого не вызывали, я никого не вызывал,
+   ничего не заказывал, не тот номер, я здесь не живу, здесь не живу, таких здесь нет, не оставлял заявку,
+   заявку не оставлял, никакой заявки не было, не мой адрес, номером ошиблись
+which_job: какая заявка, что за заявка, какую заявку, по какому адресу, о какой заявке речь, какая работа,
+   по какому вопросу, какой адрес, кто это, кто говорит, кто вы, вы кто, что оценить, а кто это,
+   что вы хотите, какой ремонт, о чём вы, какая компания, а что за заявка, это какая компания
+repeat: что, что что, чего, повторите, повторите пожалуйста, повторите вопрос, повторите ещё раз, ещё раз,
+   не расслышал, не расслышала, я не расслышала, я вас не слышу, не слышно, вас плохо слышно, плохо слышно,
+   не понял, не поняла, громче, говорите громче, что вы сказали, что вы говорите, как, можно ещё раз,
+   простите что
+child: мамы нет дома, мамы нет, папы нет дома, родителей нет дома, мама на работе, позову маму,
+   сейчас позову маму, я маму позову, сейчас маму позову, мне пять лет, мне три года, взрослых нет дома,
+   мама ушла, никого нет дома, мама тебе звонят, я ещё маленький, мам, бабушка спит, мне пять годиков
+foreign: не говорю по-русски, не понимаю по-русски, не говорю по русски, плохо понимаю по-русски,
+   по-русски не понимаю, русский не понимаю, я не понимаю русский, я не понимаю по-русски, нет русский,
+   плохо говорю по русски
+machine: оставьте сообщение, оставьте ваше сообщение после сигнала, после сигнала, абонент,
+   абонент временно недоступен, абонент не может ответить на ваш звонок,
+   вас приветствует голосовой помощник, голосовой помощник, автоответчик, вы позвонили,
+   оставьте голосовое сообщение, голосовая почта, что ему передать, вне зоны действия сети,
+   набранный номер не обслуживается, говорите после сигнала
+yes: да, да да, ну да, да конечно
+no: нет, нет нет, нет спасибо, ну нет, нету
+"""
+
+IN_ENGLISH = f"""
+1: one, a one, terrible, one out of five
+2: two, i would give it a two, poor
+3: three, satisfactory, three points
+4: four, good, three no four, a solid four, not five but four
+5: five, five out of five, excellent, good five, no five, five thank you very much
+? taken_back: not five
+? several: three four, excellent two
+? vague: okay, not bad, not good, i don't know, very good
+? elsewhere: four or five, no one, this one, twenty five, two times, five minutes, for, to
+? other_speech: three {UNKNOWN}, {UNKNOWN}
+not_done: not fixed, nobody came, still leaking, excellent but still leaking, it is still broken
+2 + not_done: two not fixed
+5 + opt_out: five and don't call me again
+human: operator, connect me to a dispatcher, i want to speak to a person
+later: call me later, i'm busy, i can't talk now
+refused: not interested, leave me alone
+opt_out: don't call me again, stop calling, remove my number
+wrong_number: wrong number, i didn't order anything
+which_job: which job, who is this
+repeat: what, repeat that please, i didn't hear you
+child: mom is not home, i'm five years old
+foreign: i don't speak english
+machine: leave a message after the beep
+"""
+
+READ_BACK_IN_ENGLISH = """
+yes: yes, that's right, yes please, of course
+no: no, that's not right, no thanks, incorrect
+4: four, no four
+"""
+
+BOTH = """
+2 + not_done: не сделали двойка, двойка не сделали, два опять течёт, два никто не приходил,
+   ставлю два не сделали
+1 + not_done: единица ничего не сделали, кол опять течёт, один никто не пришёл
+3 + not_done: три опять капает, троечка ещё не всё сделали
+5 + opt_out: пять и больше не звоните, пятёрка больше не звоните, пять не звоните мне
+2 + human: два соедините с диспетчером, двойка позовите человека, два оператора
+4 + human: четыре и дайте диспетчера
+? several: пять отстаньте, пять я за рулём, перезвоните завтра пять, отстаньте пять
+? other_speech: не буду пять, не хочу пять, пять потом
+wrong_number: пять но вы ошиблись, вы не туда попали пять
+machine: оставьте сообщение пять, нажмите пять, нажмите один
+child: мамы нет дома пять, пять мамы нет дома
+which_job: какая заявка пять, кто это пять
+"""
+
+YES_OR_NO = """
+yes: да, да да, да-да, верно, да верно, правильно, всё верно, всё правильно, ага, угу, конечно, да конечно,
+   точно, так, хорошо, ладно, да спасибо, да хорошо, давайте, да давайте, соединяйте, соедините,
+   да соедините, ну да, согласна, живу, да живу, да проживаю, здесь живу, да здесь, да я здесь живу,
+   подтверждаю, да пожалуйста, не возражаю, можно, так и есть, отлично
+no: нет, нет нет, нет спасибо, не надо, нет не надо, неверно, не верно, нет не верно, неправильно, не так,
+   нет не так, не нужно, не хочу, нет не хочу, не живу, нет не живу, не соединяйте, ни в коем случае,
+   ошибка, не надо спасибо, нет не ставил
+? several: да нет, нет да, да да нет
+? vague: не знаю, может быть, да не знаю
+? taken_back: не да
+human: диспетчера, да диспетчера, позовите человека, да соедините с диспетчером, нет позовите человека
+wrong_number: вы ошиблись, нет вы ошиблись, я здесь не живу
+not_done: не сделали, нет не сделали, опять течёт
+opt_out: больше не звоните, нет и больше не звоните
+repeat: что, повторите
+which_job: какая заявка
+later: перезвоните позже
+"""
+
+READ_BACK = """
+4: четыре, нет четыре, нет четвёрку, да четыре, да четвёрка, не пять а четыре
+5: пять, нет пять, пятёрку, да пять, нет я ставлю пять
+? taken_back: не четыре, четыре нет, нет не четыре
+? vague: прекрасно, плохо, нормально но не знаю
+"""
+
+
+def mistakes(pack: Pack, question: str, sentences: str) -> list[str]:
+    """Each sentence of a table that means something else, one a line."""
+    said = [
+        (sentence, means, short(pack.understand(heard(sentence), question)))
+        for sentence, means in table(sentences)
+    ]
+    return [f"{sentence}: {found}, not {means}" for sentence, means, found in said if found != means]
+
+
+@pytest.mark.parametrize(
+    "sentences",
+    [RATINGS, CORRECTED, BESIDE_EACH_OTHER, NUMBERS_ELSEWHERE, OTHER_SPEECH, WISHES, BOTH],
+    ids=["ratings", "corrected", "beside_each_other", "numbers_elsewhere", "other_speech", "wishes", "both"],
+)
+def test_what_is_said_to_the_question_for_a_rating(sentences: str) -> None:
+    assert mistakes(PACK, "rating", sentences) == []
+
+
+@pytest.mark.parametrize("sentences", [YES_OR_NO, READ_BACK], ids=["yes_or_no", "another_mark"])
+def test_what_is_said_when_a_rating_is_read_back(sentences: str) -> None:
+    assert mistakes(PACK, "yes_no", sentences) == []
+
+
+def test_what_is_said_to_an_offer() -> None:
+    assert mistakes(PACK, "offer", YES_OR_NO) == []
+    assert mistakes(PACK, "offer", "? elsewhere: пять, на пятёрочку, да пять, нет четыре") == []
+
+
+def test_what_is_said_in_english() -> None:
+    assert mistakes(ENGLISH, "rating", IN_ENGLISH) == []
+    assert mistakes(ENGLISH, "yes_no", READ_BACK_IN_ENGLISH) == []
+
+
+def test_the_tables_are_long_enough_to_mean_something() -> None:
+    assert sum(1 for text in (RATINGS, CORRECTED, WISHES, NUMBERS_ELSEWHERE) for _ in table(text)) > 600
+
+
+# Rather unsure than wrong.
+
+RATED = [
+    sentence
+    for text in (RATINGS, CORRECTED, BESIDE_EACH_OTHER)
+    for sentence, means in table(text)
+    if means.isdigit()
+]
+
+
+def test_other_speech_anywhere_in_a_rating_makes_it_none() -> None:
+    for sentence in RATED:
+        words = sentence.split()
+        for at in range(len(words) + 1):
+            spoilt = " ".join([*words[:at], UNKNOWN, *words[at:]])
+            assert not isinstance(PACK.understand(heard(spoilt), "rating"), Rating), spoilt
+
+
+def test_opyat_is_never_pyat() -> None:
+    for sentence in RATED:
+        if "пять" in sentence.split():
+            again = sentence.replace("пять", "опять")
+            assert not isinstance(PACK.understand(heard(again), "rating"), Rating), again
+
+
+def test_a_letter_more_or_less_makes_no_rating() -> None:
+    """What a rule that matches loosely takes for one."""
+    near = "пят пядь петь пяти опять память при тир тры смотри дав дара едва коло укол кот воин четыри хорош отличн"
+    for word in near.split():
+        assert not isinstance(PACK.understand(heard(word), "rating"), Rating), word
+
+
+def test_padding_around_a_mark_changes_nothing_in_any_order() -> None:
+    chance = random.Random(4)
+    padding = [
+        tokens[0]
+        for tokens, phrase in PACK.vocabulary.always.items()
+        if phrase.role is Role.PADDING and len(tokens) == 1 and tokens[0] not in {"плюс", "минус"}
+    ]  # «минус пять» is a temperature
+    marks = {
+        "единица": 1,
+        "два": 2,
+        "двоечку": 2,
+        "три": 3,
+        "тройка": 3,
+        "четыре": 4,
+        "четвёрку": 4,
+        "пять": 5,
+        "пятёрочка": 5,
+    }
+    assert len(padding) > 60
+    for _ in range(3_000):
+        mark = chance.choice(list(marks))
+        words = [mark, *chance.sample(padding, chance.randint(0, 4))]
+        chance.shuffle(words)
+        meaning = PACK.understand(heard(" ".join(words)), "rating")
+        assert isinstance(meaning, Rating) and meaning.value == marks[mark], words
+
+
+def test_two_marks_in_any_order_are_no_rating() -> None:
+    marks = ["один", "двойка", "три", "четвёрку", "пять", "кол", "раз", "на пятёрочку"]
+    worth = {mark: PACK.understand(heard(mark), "rating") for mark in marks}
+    for one, other in itertools.permutations(marks, 2):
+        if (
+            isinstance(a := worth[one], Rating)
+            and isinstance(b := worth[other], Rating)
+            and a.value != b.value
+        ):
+            assert isinstance(PACK.understand(heard(f"{one} {other}"), "rating"), Unsure), (one, other)
+
+
+def test_a_rating_is_as_certain_as_the_least_certain_word_that_counts() -> None:
+    words = (Word("ну", 0.9), Word("три", 0.99), Word("нет", 0.97), Word("четыре", 0.96))
+    assert PACK.understand(Heard(words), "rating") == Rating(4, 0.96, Heard(words))
+    assert PACK.sure <= 0.96
+
+
+def test_a_rating_that_is_middling_is_to_be_read_back() -> None:
+    meaning = PACK.understand(heard("пять", confidence=0.9), "rating")
+    assert isinstance(meaning, Rating)
+    assert meaning.confidence < PACK.sure
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [("пять", 0.79)],
+        [("не", 0.5), ("пять", 1.0), ("а", 1.0), ("три", 1.0)],
+        [("три", 1.0), ("нет", 0.6), ("четыре", 1.0)],
+        [("ну", 0.4), ("пять", 1.0)],
+        [("хорошо", 0.9)],
+        [("не", 0.6), ("сделали", 1.0)],
+        [("не", 1.0), ("сделали", 1.0), ("двойка", 0.5)],
+    ],
+)
+def test_what_the_ears_are_not_sure_of_is_not_understood(words: list[tuple[str, float]]) -> None:
+    faint = Heard(tuple(Word(*word) for word in words))
+    assert PACK.understand(faint, "rating") in (Unsure(Why.FAINT, faint), Wish(Intent.NOT_DONE, 1.0, faint))
+
+
+def test_a_faint_yes_confirms_nothing() -> None:
+    assert PACK.understand(heard("да", confidence=0.7), "yes_no") == Unsure(Why.FAINT, heard("да", 0.7))
+
+
+def test_a_wish_is_heard_among_other_speech() -> None:
+    assert (
+        mistakes(
+            PACK,
+            "rating",
+            f"""
+        not_done: {UNKNOWN} не сделали, {UNKNOWN} опять течёт {UNKNOWN}, пять {UNKNOWN} ничего не сделали
+        opt_out: {UNKNOWN} больше не звоните {UNKNOWN}, пять {UNKNOWN} больше не звоните
+        human: {UNKNOWN} позовите человека
+        machine: {UNKNOWN} {UNKNOWN} оставьте сообщение {UNKNOWN}
+        """,
+        )
+        == []
+    )
+
+
+def test_some_wishes_are_heard_only_alone() -> None:
+    assert (
+        mistakes(
+            PACK,
+            "rating",
+            f"""
+        repeat: что, ну что, нет что, что пожалуйста
+        ? other_speech: {UNKNOWN} что, что пять, не буду {UNKNOWN}, течёт {UNKNOWN}, не хочу пять
+        """,
+        )
+        == []
+    )
+
+
+def test_a_wish_that_is_denied_is_none() -> None:
+    assert mistakes(PACK, "rating", "? vague: не надо диспетчера, не соединяйте") == []
+    assert not isinstance(PACK.understand(heard("не оператора"), "rating"), Wish)
+
+
+def test_yes_or_no_beside_other_speech_is_neither() -> None:
+    for question in ("yes_no", "offer"):
+        assert mistakes(PACK, question, f"? other_speech: да {UNKNOWN}, {UNKNOWN} нет, {UNKNOWN} верно") == []
+
+
+def test_long_speech_is_not_one_short_word() -> None:
+    assert isinstance(PACK.understand(heard("пять", seconds=0.5), "rating"), Rating)
+    assert isinstance(PACK.understand(heard("три нет четыре", seconds=2.5), "rating"), Rating)
+    assert PACK.understand(heard("хорошо", seconds=4.4), "rating") == Unsure(
+        Why.OTHER_SPEECH, heard("хорошо", seconds=4.4)
+    )
+    assert isinstance(PACK.understand(heard("да", seconds=3.0), "yes_no"), Unsure)
+    assert isinstance(PACK.understand(heard("позовите человека", seconds=9.0), "rating"), Wish)
+
+
+def test_silence_means_nothing() -> None:
+    assert PACK.understand(Heard(()), "rating") == Unsure(Why.NOTHING, Heard(()))
+
+
+def test_yo_and_capitals_are_no_difference() -> None:
+    assert mistakes(PACK, "rating", "5: Пятёрка, пятерка, ПЯТЁРОЧКУ, пятерочку\nnot_done: Опять Течет") == []
+
+
+# What the ears listen for.
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+@pytest.mark.parametrize("pack", [PACK, ENGLISH], ids=["ru", "en"])
+def test_the_ears_listen_for_everything_that_is_understood(pack: Pack, name: str) -> None:
+    question = pack.question(name)
+    assert question.name == name
+    assert question.phrases[-1] == UNKNOWN
+    assert len(set(question.phrases)) == len(question.phrases)
+    listened = {plain(word) for phrase in question.phrases for word in phrase.split()}
+    for lexicon in (pack.vocabulary.always, pack.vocabulary.asked):
+        assert listened >= {word for tokens in lexicon for word in tokens}
+
+
+def test_what_is_listened_for_is_understood() -> None:
+    for phrase in PACK.question("rating").phrases[:-1]:
+        assert PACK.understand(heard(phrase), "offer") != Unsure(Why.OTHER_SPEECH, heard(phrase)), phrase
+    assert PACK.understand(heard(UNKNOWN), "rating") == Unsure(Why.OTHER_SPEECH, heard(UNKNOWN))
+
+
+def test_words_are_spelt_as_people_do() -> None:
+    words = PACK.words()
+    assert list(words) == sorted(set(words))
+    assert {"пять", "пятёрочку", "опять", "диспетчера", "абонент", "верно"} <= set(words)
+    assert UNKNOWN not in words
+
+
+@pytest.mark.parametrize("text", ["пять", "на пятёрочку", "ставлю три", "не сделали", "повторите"])
+def test_a_short_silence_ends_a_whole_answer(text: str) -> None:
+    assert PACK.question("rating").is_complete(heard(text, confidence=0.1).words)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "ну",
+        "ставлю",
+        "не",
+        "не пять",
+        "три нет",
+        "три ой",
+        UNKNOWN,
+        f"пять {UNKNOWN}",
+        "нет",
+        "хорошо",
+        "пять или",
+    ],
+)
+def test_who_may_go_on_is_given_time(text: str) -> None:
+    assert not PACK.question("rating").is_complete(heard(text).words)
+
+
+def test_yes_is_a_whole_answer_and_no_may_go_on() -> None:
+    question = PACK.question("yes_no")
+    assert question.is_complete(heard("да").words)
+    assert not question.is_complete(heard("нет").words)
+
+
+# The admin's file, checked.
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for language in ("ru", "en"):
+        (tmp_path / f"{language}.toml").write_text((HERE / f"{language}.toml").read_text("utf-8"), "utf-8")
+    return tmp_path
+
+
+def edit(folder: Path, old: str, new: str) -> None:
+    path = folder / "ru.toml"
+    text = path.read_text("utf-8")
+    assert old in text, f"ru.toml no longer holds {old!r}"
+    path.write_text(text.replace(old, new, 1), "utf-8")
+
+
+def problems(folder: Path) -> list[str]:
+    with pytest.raises(DialplanError) as caught:
+        Pack.read("ru", folder)
+    return list(caught.value.problems)
+
+
+def test_a_word_added_is_understood(folder: Path) -> None:
+    edit(folder, '5 = ["пять"', '5 = ["пятак|пятачок", "пять"')
+    pack = Pack.read("ru", folder)
+    assert mistakes(pack, "rating", "5: пятак, ставлю пятачок") == []
+    assert "пятак" in pack.words()
+    assert isinstance(PACK.understand(heard("пятак"), "rating"), Unsure)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("padding = [", "paddings = [", "ru.toml: paddings: no such key; did you mean 'padding'?"),
+        ('5 = ["пять"', '6 = ["пять"', "ru.toml: marks.6: no such key (there are: 1, 2, 3, 4, 5)"),
+        ("human = [", "humans = [", "ru.toml: wishes.humans: no such key; did you mean 'human'?"),
+        ("human = [", "humans = [", "ru.toml: wishes.human is missing"),
+        ('["да"]', "[]", "ru.toml: wishes.yes is missing or empty"),
+        ('["да"]', '"да"', "ru.toml: wishes.yes = 'да': a list of phrases is wanted"),
+        ('["да"]', "[1]", "ru.toml: wishes.yes = [1]: a list of phrases is wanted"),
+        ('["да"]', '["да", "пять"]', "ru.toml: wishes.yes: 'пять' is in marks.5 too: what does it mean?"),
+        (
+            '["да"]',
+            '["да", "четверка"]',
+            "ru.toml: wishes.yes: 'четверка' is in marks.4 too: what does it mean?",
+        ),
+        ('["да"]', '["да", "да."]', "ru.toml: wishes.yes: 'да' is in wishes.yes too: what does it mean?"),
+        (
+            '["да"]',
+            '["дa"]',
+            "ru.toml: wishes.yes: 'дa': 'дa' is not a word in small letters of one alphabet",
+        ),
+        (
+            '["да"]',
+            '["Да"]',
+            "ru.toml: wishes.yes: 'Да': 'Да' is not a word in small letters of one alphabet",
+        ),
+        (
+            '["да"]',
+            '["да,да"]',
+            "ru.toml: wishes.yes: 'да,да': 'да,да' is not a word in small letters of one alphabet",
+        ),
+        (
+            '["да"]',
+            '["[unk]"]',
+            "ru.toml: wishes.yes: '[unk]': '[unk]' is not a word in small letters of one alphabet",
+        ),
+        (
+            '["да"]',
+            '["да|"]',
+            "ru.toml: wishes.yes: 'да|': '' is not a word in small letters of one alphabet",
+        ),
+        ('["да"]', '[""]', "ru.toml: wishes.yes: '': nothing is left when every word of it may be left out"),
+        (
+            '["да"]',
+            '["да? да?"]',
+            "ru.toml: wishes.yes: 'да? да?': nothing is left when every word of it may be left out",
+        ),
+        (
+            '["да"]',
+            '["да {nummer}"]',
+            "ru.toml: wishes.yes: 'да {nummer}': no such group 'nummer'; did you mean 'number'?",
+        ),
+        ('["да"]', '["{number} {number} {number} {number} {number}"]', "at most 5000"),
+        ("sure = 0.95", "sure = 1.5", "ru.toml: confidence.sure = 1.5: a number above 0, at most 1"),
+        ("sure = 0.95", "sure = true", "ru.toml: confidence.sure = True: a number above 0, at most 1"),
+        ("sure = 0.95", "sure = 0.5", "ru.toml: confidence: sure (0.5) is below enough (0.8)"),
+        ("letter = 0.15", "", "ru.toml: length.letter is missing"),
+        (
+            'me = ["мне|',
+            'me = ["мне||',
+            "ru.toml: groups.me: '' is not a word in small letters of one alphabet",
+        ),
+        (
+            'me = ["мне|',
+            'me = [1, "мне|',
+            "ru.toml: groups.me = [1, 'мне|нам|меня|нас|сюда']: a list of words is wanted",
+        ),
+        ("[asked]", "[asked", "ru.toml: "),
+    ],
+)
+def test_what_is_wrong_in_the_file_is_named(folder: Path, old: str, new: str, says: str) -> None:
+    edit(folder, old, new)
+    assert [problem for problem in problems(folder) if says in problem], problems(folder)
+
+
+def test_everything_that_is_wrong_is_named_at_once(folder: Path) -> None:
+    edit(folder, "sure = 0.95", "sure = 2")
+    edit(folder, '["да"]', "[]")
+    edit(folder, "corrections = [", "correction = [")
+    assert len(problems(folder)) == 4
+
+
+def test_a_missing_file_is_named(folder: Path) -> None:
+    with pytest.raises(DialplanError, match=r"de\.toml: .*No such file"):
+        Pack.read("de", folder)
