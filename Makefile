@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY = var/venv/bin/python
 SETUP = @$(PYTHON) -m appliance.bootstrap --extras
 
-.PHONY: help run test demo check faults bench bench-speech clean
+.PHONY: help run test demo check faults bench bench-speech model clean
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make faults kill everything at every step, then at random; half an hour"
 	@echo "make bench  calls a second and what a call costs"
 	@echo "make bench-speech  how well the robot hears, how fast, and how many calls at once; 15 minutes"
+	@echo "make model  fetch the official small Russian speech model (45 MB) from Vosk's own site"
 	@echo "make clean  remove what was set up (var/), the hotline's data with it: asks first"
 
 run:
@@ -46,6 +47,10 @@ bench:
 bench-speech:
 	$(SETUP) appliance
 	@$(PY) -m bench.speech
+
+model:
+	$(SETUP) appliance
+	@$(PY) -m ivr.model
 
 clean:
 	@printf 'var/ holds the database, the recordings and the secrets. Remove it all? [y/N] '; \

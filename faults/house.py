@@ -323,10 +323,11 @@ class House:
             await ledger.execute("SELECT pg_notify('surveys', '')")
         return int(ticket)
 
-    async def closed_anew(self, number: str) -> bool:
-        """Is one of her jobs closed that had been opened again?"""
+    async def ticket_closed(self, number: str) -> bool:
+        """Is one of her tickets closed that was open, from a talk or by the robot?"""
         sql = """UPDATE tickets SET status = 'closed', closed_at = clock_timestamp(), result = 'переделано'
-                 WHERE number = (SELECT number FROM tickets WHERE phone = $1 AND status = 'registered' LIMIT 1)
+                 WHERE number = (SELECT number FROM tickets WHERE phone = $1 AND status <> 'closed'
+                                 ORDER BY reopened DESC, number DESC LIMIT 1)
                  RETURNING number"""
         return bool(await self.rows(sql, number))
 

@@ -41,6 +41,8 @@ TELLING = frozenset(
         ("claimed, not placed", "postgres"), ("dispatcher rung", "postgres"), ("resident rung", "controller"),
         ("resident rung", "asterisk"), ("called back", "controller"), ("called back", "asterisk"),
         ("just ended", "postgres"),
+        ("survey claimed, not placed", "postgres"), ("rung by the robot", "asterisk"), ("asked", "controller"),
+        ("rated", "postgres"), ("a dispatcher wanted", "controller"),
     }
 )  # fmt: skip
 

@@ -35,8 +35,8 @@ BEARS = 20.0
 """Seconds a resident bears to wait in the storm."""
 CALLS_A_JOB = 3
 """So many calls there are for each job that is closed, and asked about."""
-CLOSED_ANEW = 0.5
-"""How often it is one that the robot has had opened again, if she has such a one."""
+IS_OPEN = 0.5
+"""How often it is one whose ticket is open, from a talk or by the robot, if she has such a one."""
 SETTLES_WITHIN = 300.0
 TELLS_EVERY = 5.0
 FAULTS = {
@@ -196,14 +196,14 @@ class Storm:
         for share in _spread(self.calls // CALLS_A_JOB):
             await self._until_called(share)
             ivan = self.dice.choice(residents)
-            close = partial(self._job_is_done, ivan.number, anew=self.dice.random() < CLOSED_ANEW)
+            close = partial(self._job_is_done, ivan.number, is_open=self.dice.random() < IS_OPEN)
             self.done[await self.house.until(close, f"a job of {ivan.number} is closed", SETTLES_WITHIN)] += 1
 
-    async def _job_is_done(self, number: str, *, anew: bool) -> str:
-        if anew and await self.house.closed_anew(number):
-            return "jobs closed anew"
+    async def _job_is_done(self, number: str, *, is_open: bool) -> str:
+        if is_open and await self.house.ticket_closed(number):
+            return "jobs closed: open tickets"
         await self.house.job_done(number)
-        return "jobs closed"
+        return "jobs closed: new ones"
 
     async def _until_called(self, share: float) -> None:
         """Until so many of the calls have begun, of all."""

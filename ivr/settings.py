@@ -180,7 +180,8 @@ class Settings:
     surveys: Path = _setting(Path, HERE.parent / "robocalls" / "survey.toml")
     """Whom the robot may ring after a job, and when."""
     model: Path | None = _setting(Path)
-    """The folder of the speech model, in Vosk's format. Default: what `ivr.speech.ears.find_model` finds."""
+    """The folder of the speech model, in Vosk's format; "none": the robot asks for keys. Default: what
+    `ivr.speech.ears.find_model` finds."""
     queue_limit: float = _setting(_seconds, 300.0)
     """How long a resident may wait in the queue before the line stops holding her. Seconds; ПП 416 cl. 13."""
     wrap_up: float = _setting(_seconds, 5.0)

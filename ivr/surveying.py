@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ from ivr.switchboard import Switchboard
 from ivr.ticks import whenever
 from robocalls.campaign import Campaign
 from robocalls.nouns import Job, Said
-from robocalls.survey import Transfer, survey
+from robocalls.survey import PUT_THROUGH, Transfer, survey
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,11 @@ class Talker:
         self._expected[job.call] = self.door.expect(uuid, within=STREAM_WITHIN)
         self.spawn(self._hold(job, prompts, self._expected[job.call]), f"survey {job.call}")
         return uuid
+
+    def hear_with(self, ears: Recogniser | None) -> None:
+        self.ears = ears
+        if ears is not None:
+            self.pack = self.pack.heard_by(ears.missing(self.pack.words()))
 
     def follow(self, call: Call, fact: Fact) -> None:
         """Nobody waits any more for the stream of a call that has ended."""
@@ -101,6 +107,8 @@ class Talker:
                 return
             if isinstance(ending, Transfer):
                 await self._transfer(job, ending)
+                with contextlib.suppress(HungUp):
+                    await line.say(PUT_THROUGH, barge_in=False)
 
     def _tell(self, job: Job, said: Said, number: int) -> None:
         """Into the call's timeline, and onto the survey and its ticket."""
@@ -122,7 +130,7 @@ class Talker:
         try:
             await self.hand_over(job, ending)
         except PeerError as error:
-            # Her line ends now; whoever asked for a dispatcher and got none is owed a call.
+            # her line ends now; whoever asked for a dispatcher and got none is owed a call.
             log.error("she cannot be handed over", extra={"call": job.call, "why": str(error)})
 
 
@@ -144,7 +152,8 @@ class Surveying:
 
     def start(self, ears: Recogniser | None, calls: int) -> None:
         """Ring from now on, with these ears or none, so many calls at once."""
-        self._talker.ears, self._robot.carries = ears, calls
+        self._talker.hear_with(ears)
+        self._robot.carries = calls
         self.wake()
 
     def wake(self) -> None:

@@ -60,6 +60,10 @@ class HangUp:
     """Goodbye is said: put the line down."""
 
 
+PUT_THROUGH = "survey_transfer"
+"""Said to who is put through, once nothing that dies can keep her from it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Transfer:
     """Put her through to the dispatchers."""
@@ -323,12 +327,11 @@ class _Talk:
             self.says(Said(Result.HUMAN, wish.by, None, wish.detail))
         priority = BAD_JOB_PRIORITY if self.is_bad else OTHER_PRIORITY
         end = Transfer(self.why(), self.job.category, priority)
-        # Now, so that who hangs up at the prompt is called back for what it was.
+        # Now, so that who hangs up before she is in the queue is called back for what it was.
         self.line.note(
             Kind.WENT, place="queue", queue=self.job.queue,
             category=end.category, priority=end.priority, why=end.why,
         )  # fmt: skip
-        await self.line.say("survey_transfer", barge_in=False)
         return end
 
     def why(self) -> str:

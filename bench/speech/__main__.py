@@ -61,7 +61,7 @@ class Plan:
 
 
 QUICK = Plan(quick=True, clock=20.0, step=5.0, noise=0.5, interruptions=30)
-FULL = Plan(quick=False, clock=90.0, step=12.0, noise=2.0, interruptions=150)
+FULL = Plan(quick=False, clock=90.0, step=12.0, noise=1.0, interruptions=60)
 
 
 class BenchSpeech:

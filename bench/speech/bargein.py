@@ -7,9 +7,13 @@ Asterisk. The prompt comes back as an echo: weaker, later, and with the room in 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import repeat
+from multiprocessing import get_context
 
 import numpy as np
 
@@ -72,7 +76,6 @@ class Interrupted:
     """How soon speech was noticed while the prompt came back as an echo."""
 
     echo: str
-    """Which; empty: none."""
     tried: int
     missed: int
     """Not noticed before the speech was over."""
@@ -98,14 +101,20 @@ def false_starts(prompt: Samples, babble: Samples, minutes: float) -> list[False
     ]
     said = _prompts(prompt, length)
     lines += [(str(one), back(said, one, chance), said) for one in ECHOES]
-    return [asyncio.run(_false_starts(what, line, played)) for what, line, played in lines]
+    with _cores() as cores:
+        return list(cores.map(_false_starts, *zip(*lines, strict=True)))
 
 
 def interrupted(
-    prompt: Samples, speeches: Sequence[Samples], echoes: Sequence[Echo | None] = (None, *ECHOES)
+    prompt: Samples, speeches: Sequence[Samples], echoes: Sequence[Echo] = ECHOES
 ) -> list[Interrupted]:
     """Each of `speeches` (8 kHz, as spoken) over the prompt, with each echo."""
-    return [asyncio.run(_interrupt(prompt, speeches, one)) for one in echoes]
+    with _cores() as cores:
+        return list(cores.map(_interrupt, repeat(prompt), repeat(speeches), echoes))
+
+
+def _cores() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn"))
 
 
 def back(said: Samples, echo: Echo, chance: np.random.Generator) -> Samples:
@@ -123,7 +132,7 @@ def back(said: Samples, echo: Echo, chance: np.random.Generator) -> Samples:
     return spoil.at_level(spoil.in_band(later.astype(np.float32)), PROMPT_LEVEL - echo.loss)
 
 
-async def _interrupt(prompt: Samples, speeches: Sequence[Samples], echo: Echo | None) -> Interrupted:
+def _interrupt(prompt: Samples, speeches: Sequence[Samples], echo: Echo) -> Interrupted:
     soon: list[float] = []
     missed = early = 0
     for number, speech in enumerate(speeches):
@@ -132,24 +141,23 @@ async def _interrupt(prompt: Samples, speeches: Sequence[Samples], echo: Echo | 
         begins, ends = spoil.extent(voice)
         before = chance.uniform(1.0, 2.0)
         line = np.pad(voice, (int(before * spoil.RATE), spoil.RATE))
-        said = _prompts(prompt, len(line)) if echo is not None else None
+        said = _prompts(prompt, len(line))
         line = line + spoil.surroundings(len(line), spoil.CLEAN, 0.0, line, chance)
-        if said is not None and echo is not None:
-            line = line + back(said, echo, chance)
-        first = next((at for at, event in await _told(line, said) if isinstance(event, SpeechBegan)), None)
+        line = line + back(said, echo, chance)
+        first = next(
+            (at for at, event in asyncio.run(_told(line, said)) if isinstance(event, SpeechBegan)), None
+        )
         if first is None or first > before + ends:
             missed += 1
         elif first < before + begins:
             early += 1
         else:
             soon.append(first - before - begins)
-    return Interrupted(
-        str(echo or ""), len(speeches), missed, early, percentile(soon, 0.5), percentile(soon, 0.95)
-    )
+    return Interrupted(str(echo), len(speeches), missed, early, percentile(soon, 0.5), percentile(soon, 0.95))
 
 
-async def _false_starts(what: str, line: Samples, played: Samples | None) -> FalseStarts:
-    told = [event for _, event in await _told(line, played)]
+def _false_starts(what: str, line: Samples, played: Samples | None) -> FalseStarts:
+    told = [event for _, event in asyncio.run(_told(line, played))]
     return FalseStarts(
         what,
         minutes=len(line) / spoil.RATE / 60,

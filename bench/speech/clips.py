@@ -174,7 +174,7 @@ def spoken(phrase: Phrase, voice: str) -> Spoken:
 
 
 def plan(phrases: Iterable[Phrase], voices: Sequence[str], *, quick: bool = False) -> Iterator[Clip]:
-    """Every phrase in every condition by one voice after the other; clean by every voice.
+    """Every answer in every condition by one voice after the other, what is none in every second; clean by each.
 
     Quick: every phrase three times, the conditions in turn.
     """
@@ -190,7 +190,9 @@ def plan(phrases: Iterable[Phrase], voices: Sequence[str], *, quick: bool = Fals
 
 def _every(phrase: Phrase, quick: bool) -> int:
     """One condition of how many a phrase is said in."""
-    return 8 if quick else 4 if phrase.few else 1
+    if quick:
+        return 8
+    return 4 if phrase.few else 2 if phrase.means == NONE else 1
 
 
 def progress(total: int, what: str) -> tqdm[Any]:

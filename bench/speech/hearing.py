@@ -18,7 +18,7 @@ from ivr.speech.ears import Recogniser
 from ivr.speech.listener import Listener, SpeechBegan
 
 UNSURE, SILENCE = "unsure", "silence"
-"""Outcomes beside ratings and intents: not understood; nothing heard at all."""
+"""Outcomes beside ratings and intents: not understood, or not over when the clip was; no speech noticed at all."""
 FRAME = 0.020
 
 
@@ -54,7 +54,16 @@ class Judged:
 
     @property
     def wrong(self) -> bool:
-        """Taken for something that was not said."""
+        """Taken for something that was not said, and not asked whether that is right."""
+        return not self.read_back and self._is_another
+
+    @property
+    def doubted(self) -> bool:
+        """Taken for something that was not said, but the person is asked whether that is right."""
+        return self.read_back and self._is_another
+
+    @property
+    def _is_another(self) -> bool:
         return not self.is_nothing and self.outcome not in {self.phrase.means, *self.phrase.also}
 
     @property
@@ -91,7 +100,7 @@ async def judged(
     told = await listen(ears, detectors, pack, phrase.asked, sound.frames)
     began = [at - sound.begins for at, event in told if isinstance(event, SpeechBegan)]
     heard = [(at, event) for at, event in told if isinstance(event, Heard)]
-    outcome, confidence, decided, at_once = UNSURE if heard else SILENCE, 0.0, None, False
+    outcome, confidence, decided, at_once = UNSURE if began else SILENCE, 0.0, None, False
     for number, (at, stretch) in enumerate(heard):
         meaning = pack.understand(stretch, phrase.asked)
         if isinstance(meaning, Rating | Wish):

@@ -60,7 +60,8 @@ class Judge:
 
 
 def opened(bench: Bench) -> tuple[Vosk, Pack]:
-    return open_ears(bench.model), Pack.read(bench.language)
+    ears, pack = open_ears(bench.model), Pack.read(bench.language)
+    return ears, pack.heard_by(ears.missing(pack.words()))
 
 
 _judges: list[Judge] = []
@@ -120,7 +121,7 @@ class Share:
 
 
 def confusion(judged: Sequence[Judged]) -> Iterator[tuple[str, ...]]:
-    """A row a group: what was said, clips, taken for 1 … 5, the right intent, another one, unsure, unheard."""
+    """A row a group: what was said, clips, taken for 1 … 5, the right intent, another one, unsure, unnoticed."""
     groups = dict.fromkeys(one.phrase.group for one in judged)
     for group in groups:
         mine = [one for one in judged if one.phrase.group == group]

@@ -23,6 +23,7 @@ from bench.speech.judge import (
     ratings,
 )
 from bench.speech.paced import Load, ms
+from bench.speech.spoil import CONDITIONS, NOISY, Background
 
 AIM_WRONG, AIM_LIES, AIM_CLEAN, AIM_NOISY = 0.005, 0.005, 0.97, 0.90
 AIM_BARGE_IN = 0.200
@@ -136,11 +137,10 @@ def _aims(measured: Measured) -> Iterator[tuple[bool, str]]:
         what = f"{ms(load.understood_p50)} of what is understood, {ms(load.decided_p50)} with what is not"
         yield load.understood_p50 <= AIM_P50, f"end of speech to decision p50 at most 300 ms: {what}"
         yield load.decided_p95 <= AIM_P95, f"… p95 at most 600 ms: {ms(load.decided_p95)}"
-    if plain := next((one for one in measured.interrupted if not one.echo), None):
-        yield (
-            plain.p95 <= AIM_BARGE_IN,
-            f"barge-in noticed within 200 ms p95: {ms(plain.p95)}, the line not counted",
-        )
+    if began := _began(measured):
+        noticed = percentile(began, 0.95)
+        what = f"{ms(noticed)} in {len(began)} clean clips, the line not counted"
+        yield noticed <= AIM_BARGE_IN, f"barge-in noticed within 200 ms p95: {what}"
     if measured.steps:
         yield measured.held > 0, f"calls at once before these break, on this machine: {measured.held}"
 
@@ -154,8 +154,18 @@ def _in(judged: Iterable[Judged], condition: str) -> list[Judged]:
     return [one for one in judged if one.clip.condition.name == condition]
 
 
+def _began(measured: Measured) -> list[float]:
+    """From the first sound of the speech to SpeechBegan, clean, seconds."""
+    return [one.began for one in _in(measured.judged, "clean") if one.began is not None]
+
+
 def _wrong(one: Judged) -> bool:
     return one.wrong
+
+
+def _ours(one: Judged) -> str | None:
+    """What is read back and denied is nobody's rating."""
+    return one.outcome if one.outcome in RATINGS and not one.doubted else None
 
 
 def _lie(one: Judged) -> bool:
@@ -180,15 +190,16 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _by_condition(measured: Measured) -> str:
-    conditions = dict.fromkeys(one.clip.condition.name for one in measured.judged)
-    rows = [_shares(measured, name, _in(measured.judged, name)) for name in conditions]
+    rows = [
+        _shares(measured, name, _in(measured.judged, name)) for name in dict.fromkeys(map(str, CONDITIONS))
+    ]
     people = [one for one in measured.judged if one.clip.spoken.voice == PERSON]
     if people:
         rows.append(_shares(measured, "a person, all of these", people))
     rows.append(_shares(measured, "**all**", measured.judged))
     return table(
         ("", "clips", "ratings", "accepted", "of them read back", "unsure", "wrong",
-         "wishes understood", "non-answers", "taken for a rating", "all wrong"),
+         "wishes understood", "non-answers", "taken for a rating", "all wrong", "wrong, but asked back"),
         rows,
     )  # fmt: skip
 
@@ -212,16 +223,16 @@ def _shares(measured: Measured, name: str, judged: Sequence[Judged]) -> tuple[st
         str(len(others)),
         f"{sum(map(_lie, others))}",
         f"{Share.of(judged, _wrong)}",
+        f"{Share.of(judged, lambda one: one.doubted)}",
     )
 
 
 def _by_noise(measured: Measured) -> str:
     """Ratings accepted, and wrong, by kind and level."""
     noisy = [one for one in measured.judged if one.clip.condition.snr is not None]
-    kinds = dict.fromkeys(one.clip.condition.noise for one in noisy)
-    levels = dict.fromkeys(one.clip.condition.name for one in noisy)
+    levels = dict.fromkeys(map(str, NOISY))
     rows = []
-    for kind in kinds:
+    for kind in Background:
         row = [f"{kind}"]
         for level in levels:
             mine = [one for one in _in(noisy, level) if one.clip.condition.noise is kind]
@@ -256,7 +267,7 @@ def _peer(measured: Measured) -> str:
     return table(
         ("", "ratings right", "ratings wrong", "non-answers taken for a rating", "«опять…» taken for a five"),
         [
-            row("ours", lambda one: one.outcome if one.outcome in RATINGS else None),
+            row("ours", _ours),
             row("any word within one letter, same ears", loosely),
             row("any word within one letter, ears that never err", loosely_perfect),
         ],
@@ -288,7 +299,7 @@ def _latency(measured: Measured) -> str:
         ("in sound: not understood", [one for one in heard if one.outcome == UNSURE]),
     ):
         moments = [one.decided for one in mine if one.decided is not None]
-        rows.append((name, str(len(moments)), ms(percentile(moments, 0.5)), ms(percentile(moments, 0.95))))
+        rows.append((name, str(len(moments)), *_middle_and_tail(moments)))
     if load := measured.clock:
         name = f"by the clock, {load.calls} calls at once"
         rows.append((f"{name}: understood", str(load.understood), ms(load.understood_p50), ""))
@@ -297,16 +308,17 @@ def _latency(measured: Measured) -> str:
 
 
 def _barge_in(measured: Measured) -> str:
-    over = table(
-        ("speech over the prompt", "clips", "noticed p50", "p95", "not noticed", "the echo taken for it"),
-        [
-            (
-                one.echo or "no echo",
-                str(one.tried), ms(one.p50), ms(one.p95), str(one.missed), str(one.early),
-            )
-            for one in measured.interrupted
-        ],
-    )  # fmt: skip
+    began = _began(measured)
+    rows = (
+        [("no prompt, the test set clean", str(len(began)), *_middle_and_tail(began), "–", "–")]
+        if began
+        else []
+    )
+    rows += [
+        (one.echo, str(one.tried), ms(one.p50), ms(one.p95), str(one.missed), str(one.early))
+        for one in measured.interrupted
+    ]
+    head = ("speech over the prompt", "clips", "noticed p50", "p95", "not noticed", "the echo taken for it")
     starts = table(
         ("nobody speaks", "minutes", "taken for speech, a minute", "for an answering machine"),
         [
@@ -314,38 +326,31 @@ def _barge_in(measured: Measured) -> str:
             for one in measured.false_starts
         ],
     )
-    return f"{over}\n\n{starts}"
+    return f"{table(head, rows)}\n\n{starts}"
+
+
+def _middle_and_tail(moments: Sequence[float]) -> tuple[str, str]:
+    return ms(percentile(moments, 0.5)), ms(percentile(moments, 0.95))
 
 
 def _capacity(measured: Measured) -> str:
-    rows = [_load(f"{load.calls} calls that answer", load) for load in measured.steps]
-    rows += [_load(f"{load.calls} calls, {name}", load) for name, load in measured.alone.items()]
-    shown = table(
+    head = ("calls that answer", "understood p50", "every decision p95", "barge-in p95", *COSTS)
+    steps = [
         (
-            "",
-            "understood p50",
-            "every decision p95",
-            "barge-in p95",
-            "frames late p99",
-            "processor a call",
-            "memory",
-        ),
-        rows,
-    )
+            str(load.calls), ms(load.understood_p50), ms(load.decided_p95), ms(load.began_p95), *_costs(load),
+        )
+        for load in sorted(measured.steps, key=lambda load: load.calls)
+    ]  # fmt: skip
+    alone = [(f"{load.calls} calls, {name}", *_costs(load)) for name, load in measured.alone.items()]
     held = f"Held: **{measured.held}** calls: p50 and p95 within their aims, frames less than {ms(LATE)} late (p99)."
-    return f"{shown}\n\n{held}"
+    return f"{table(head, steps)}\n\n{held}\n\n{table(('what one sound costs', *COSTS), alone)}"
 
 
-def _load(name: str, load: Load) -> tuple[str, ...]:
-    return (
-        name,
-        ms(load.understood_p50),
-        ms(load.decided_p95),
-        ms(load.began_p95),
-        ms(load.late_p99),
-        f"{100 * load.processor:.2f} %",
-        f"{load.memory:.0f} MB",
-    )
+COSTS = ("frames late p99", "processor a call", "memory")
+
+
+def _costs(load: Load) -> tuple[str, ...]:
+    return ms(load.late_p99), f"{100 * load.processor:.2f} %", f"{load.memory:.0f} MB"
 
 
 # ---- where it goes -----------------------------------------------------------------------------------------------

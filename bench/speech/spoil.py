@@ -17,8 +17,8 @@ from ivr.speech.sound import Samples, as_alaw, as_pcm
 RATE = 8000
 PACKET = 160
 """Samples in 20 ms."""
-BEFORE, AFTER = 0.6, 2.0
-"""Seconds of the line before and after the speech: the noise is there as well."""
+BEFORE, AFTER = 2.0, 2.0
+"""Seconds of the line before and after the speech: the noise is there as well, as it is on a call that has begun."""
 QUIETEST, LOUDEST = -30.0, -18.0
 """The active level of speech, dBFS: telephones differ (ITU-T P.56; -26 is usual)."""
 IDLE = -66.0
@@ -49,6 +49,9 @@ class Condition:
     loss: float = 0.0
     """The share of 20 ms packets that never arrive."""
     clipped: bool = False
+
+    def __str__(self) -> str:
+        return self.name
 
 
 CLEAN = Condition("clean")

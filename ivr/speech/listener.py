@@ -15,10 +15,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ivr.heard import UNKNOWN, Heard, Noise, Question, Word
-from ivr.speech.activity import FRAME, RATE, WINDOW, Activity, Detectors, Samples, Window
+from ivr.speech.activity import FRAME, RATE, WINDOW, Activity, Detectors, Samples, Window, decibels
 from ivr.speech.ears import Hearing, Recogniser
 from ivr.speech.echo import EchoGuard
+from ivr.speech.noise import cleaned
 from ivr.speech.pitch import median_pitch
+from ivr.speech.sound import as_pcm
 from ivr.speech.tones import BEEP_SECONDS, Tone, Tones
 
 log = logging.getLogger(__name__)
@@ -36,6 +38,8 @@ ABOVE_NOISE = 2.0
 1 dB."""
 FADED = 26.0
 """dB below its loudest moment at which speech has faded out."""
+NEARER = 0.75
+"""…or this part of the way down to the noise, when that is nearer."""
 SOON, LATE = 0.24, 0.50
 """Silence after which speech has ended: when its words are an answer already, and otherwise. The stop before the «т»
 in «пять» takes 0.1."""
@@ -48,8 +52,18 @@ LONGEST = 12.0
 """Speech is ended by force."""
 PRE_ROLL = 0.36
 """Sound before the beginning was noticed that is heard as well: 0.1 that passed, and a soft consonant."""
-CHUNK = 0.1
-"""What the recogniser is handed at a time while speech lasts."""
+LEAD, TAIL = 0.04, 0.04
+"""Sound that is heard before speech rises from the noise, and after the last voice. The noise around an answer is
+what ruins it: it is heard as words. Measured on single words under noise of 20 dB: 6 of 46 right with 0.3 before and
+0.24 after, 46 with 0.04 and HUSH."""
+RISES = 4.0
+"""dB above the noise at which speech rises."""
+GAP = 0.08
+"""A stop within a word is no longer."""
+HUSH = bytes(round(0.2 * 8_000) * 2)
+"""Mere zeros before and after: no speech to any model."""
+BEFORE = 1.5
+"""Sound before the pre-roll by which the noise is known."""
 
 # An answering machine talks as soon as it has picked up, and does not wait to be answered. A person says «алло» and
 # waits; one who is talkative has listened first, pauses for breath, or says something of what is listened for.
@@ -104,7 +118,9 @@ class Listener:
         self._last_voice = 0.0
         self._likely = 0
         """Windows on end that are likely a voice."""
-        self._recent: deque[bytes] = deque(maxlen=round(PRE_ROLL * RATE / FRAME))
+        self._recent: deque[bytes] = deque(maxlen=_frames(PRE_ROLL))
+        self._between: deque[bytes] = deque(maxlen=_frames(BEFORE + PRE_ROLL))
+        """The sound in which nobody spoke."""
         self._utterance: _Utterance | None = None
         """What is being said right now."""
         self._waiting: asyncio.Queue[_Utterance] = asyncio.Queue()
@@ -136,6 +152,8 @@ class Listener:
         self._recent.append(pcm)
         if self._utterance is not None:
             self._utterance.pcm += pcm
+        else:
+            self._between.append(pcm)
         for window in self._activity.feed(frame):
             self._look(window)
         self._listen_for_tones(frame)
@@ -183,14 +201,15 @@ class Listener:
             return False
         if window.level < self._activity.noise.level + ABOVE_NOISE:
             return False
-        if utterance is not None and window.level < utterance.loudest - FADED:
+        if utterance is not None and window.level < utterance.faded:
             return False
         return not self._echo.is_echo()
 
     def _begin(self, moment: float) -> _Utterance:
-        utterance = self._utterance = _Utterance(
-            moment, bytearray(b"".join(self._recent)), self._activity.noise.level
-        )
+        pcm = bytearray(b"".join(self._recent))
+        starts = self.now - len(pcm) / BYTES
+        before = b"".join(list(self._between)[: -_frames(PRE_ROLL)])
+        utterance = self._utterance = _Utterance(moment, starts, pcm, before, self._activity.noise.level)
         self._tell(SpeechBegan())
         if self._waiting.qsize() >= BACKLOG:
             self._tell(self._waiting.get_nowait().heard((), None))
@@ -294,7 +313,11 @@ class _Utterance:
     """One stretch of speech while it lasts."""
 
     began: float
+    starts: float
+    """The moment its PCM starts at."""
     pcm: bytearray
+    before: bytes
+    """The sound before anybody spoke."""
     noise: float
     """The level of the noise before it."""
     last_voice: float = 0.0
@@ -310,6 +333,37 @@ class _Utterance:
     def seconds(self) -> float:
         return len(self.pcm) / BYTES
 
+    def speech(self) -> bytes:
+        """As much of it as speech is, lifted out of the noise, with a hush on either side."""
+        speech = _samples(bytes(self.pcm[self.first_heard() : self.last_heard()]))
+        return HUSH + as_pcm(cleaned(speech, _samples(self.before))).tobytes() + HUSH
+
+    def first_heard(self) -> int:
+        """Where in the PCM it rises from the noise: back from where it was noticed, over no longer pause than GAP."""
+        noticed, step, quiet = self._at(self.began), 2 * FRAME, 0
+        rises = max(self.noise + RISES, self.faded)
+        rose = noticed
+        for at in range(noticed - step, -1, -step):
+            is_loud = decibels(_samples(bytes(self.pcm[at : at + step]))) > rises
+            quiet = 0 if is_loud else quiet + 1
+            if is_loud:
+                rose = at
+            elif quiet * FRAME / RATE > GAP:
+                break
+        return max(0, rose - _bytes(LEAD))
+
+    def last_heard(self) -> int:
+        """Where in the PCM the voice has ended so far, and a little more."""
+        return min(len(self.pcm), self._at(self.last_voice) + _bytes(TAIL))
+
+    def _at(self, moment: float) -> int:
+        return min(len(self.pcm), _bytes(max(0.0, moment - self.starts)))
+
+    @property
+    def faded(self) -> float:
+        """The level at which its speech has faded out: talk in the room does not prolong it."""
+        return self.loudest - min(FADED, NEARER * (self.loudest - self.noise))
+
     @property
     def is_paused(self) -> bool:
         """Should it be looked at whether it is an answer?"""
@@ -324,14 +378,13 @@ class _Utterance:
 class _Attempt:
     """To understand an utterance as an answer to a question.
 
-    A recogniser says late what it is certain of; made to finish, it says at once. So it is made to at every pause,
-    and if the speech goes on, another one hears it from its beginning: speech is heard a hundred times faster than
-    it is spoken.
+    A recogniser says late what it is certain of; made to finish, it says at once. So it is given all there is at each
+    pause, and if the speech goes on, another one hears it from its beginning: speech is heard a hundred times faster
+    than it is spoken.
     """
 
     question: Question
     hearing: Hearing
-    fed: int = 0
     words: tuple[Word, ...] | None = None
     """Once it was made to finish."""
     voice: float = 0.0
@@ -343,12 +396,9 @@ class _Attempt:
     async def take(self, utterance: _Utterance) -> None:
         if self.words is not None:
             return
-        wanted = utterance.is_over or utterance.is_paused or utterance.is_suspect
-        voice, more = utterance.last_voice, bytes(utterance.pcm[self.fed :])
-        if wanted or len(more) >= CHUNK * BYTES:
-            self.fed += len(more)
-            await self.hearing.feed(more)
-        if wanted:
+        if utterance.is_over or utterance.is_paused or utterance.is_suspect:
+            voice = utterance.last_voice
+            await self.hearing.feed(await asyncio.to_thread(utterance.speech))
             self.words, self.voice = await self.hearing.finish(), voice
 
     @property
@@ -392,6 +442,15 @@ class _Opening:
         if self.talk - self.first > OPENING:
             return False
         return self.last - self.talk >= (GREETING if self.talk == self.first else LATER)
+
+
+def _frames(seconds: float) -> int:
+    return round(seconds * RATE / FRAME)
+
+
+def _bytes(seconds: float) -> int:
+    """Of PCM; whole samples."""
+    return 2 * round(seconds * RATE)
 
 
 def _samples(pcm: bytes) -> Samples:

@@ -106,8 +106,8 @@ class Tones:
     def _ended(self, tone: _Sounding) -> Tone | None:
         if tone.told or tone.seconds < BUSY_SECONDS[0]:
             return None
-        if tone.lies_in(RING) and self._is_busy(tone):
-            return Tone.RING
+        if tone.lies_in(RING):
+            return Tone.RING if self._is_busy(tone) else None
         return Tone.BEEP if tone.lies_in(BEEP) and tone.seconds >= BEEP_SECONDS else None
 
     def _is_busy(self, tone: _Sounding) -> bool:

@@ -15,7 +15,7 @@ from appliance.native import Native
 from demo import sound
 from demo.softphone import PhoneCall, PhoneError, Softphone
 from ivr.settings import Settings
-from ivr.speech.ears import find_model
+from ivr.speech.ears import NO_MODEL, find_model
 from ivr.speech.sound import as_pcm
 from ivr.speech.voice import Synthesiser, at_rate
 
@@ -144,7 +144,7 @@ async def test_a_key_counts_as_soon_as_it_is_pressed(house: Running, number: str
 async def test_a_correction_during_the_thanks_replaces_the_rating(
     house: Running, number: str, speak: Speak
 ) -> None:
-    correction = await speak("нет, четыре")
+    correction = await speak("нет, на четвёрочку")
     async with asked(house, number) as call:
         await call.press("5")
         await prompted(house, number, "survey_thanks")
@@ -262,6 +262,19 @@ async def test_who_asks_for_a_dispatcher_and_gets_none_is_owed_a_call(house: Run
     assert survey["result"] == "human"
     asked_at = (await house.call_of(number, direction="survey"))["queued_at"]
     assert abs((promise["due_at"] - asked_at).total_seconds() - 600) < 2
+
+
+async def test_without_ears_a_key_is_asked_for_and_counts(
+    native: Native, new_home: Callable[[str], Path], number: str
+) -> None:
+    async with Running(native, new_home("deaf"), calls_back=True, model=NO_MODEL) as house:
+        async with house.resident(number) as ivan:
+            call = await rung(house, ivan, number)
+            await prompted(house, number, "survey_by_key")
+            await call.press("4")
+            await call.ended(within=15)
+            await rated(house, number, 4)
+        await house.says("the robot has no ears")
 
 
 async def test_who_has_not_consented_is_never_rung(house: Running, number: str) -> None:

@@ -18,7 +18,17 @@ from ivr.settings import HERE
 from ivr.speech.phrasebook import Phrasebook
 from robocalls import survey as conversation
 from robocalls.nouns import By, Job, Result, Said
-from robocalls.survey import CHILD_HZ, JOB_PROMPTS, MOST_ASKS, PROMPTS, Ending, HangUp, Transfer, survey
+from robocalls.survey import (
+    CHILD_HZ,
+    JOB_PROMPTS,
+    MOST_ASKS,
+    PROMPTS,
+    PUT_THROUGH,
+    Ending,
+    HangUp,
+    Transfer,
+    survey,
+)
 from tests.fake_listening import (
     Act,
     FakeListeningLine,
@@ -336,7 +346,7 @@ async def test_without_ears_the_dispatcher_is_offered_by_key() -> None:
 async def test_a_low_rating_is_told_at_once_then_it_is_sorry_and_takes_a_comment(mark: str) -> None:
     one = await talk(mark, None, "мастер был груб", "да")
     assert one.line.prompts == [
-        *ASKED, "survey_sorry", "survey_comment", "survey_reopened", "survey_offer", "survey_transfer",
+        *ASKED, "survey_sorry", "survey_comment", "survey_reopened", "survey_offer",
     ]  # fmt: skip
     assert one.results == [Result.RATED]
     assert one.line.comment is not None
@@ -361,9 +371,9 @@ async def test_the_dispatcher_is_told_why() -> None:
     assert (await talk("три", Key("0"))).ending == Transfer("Оценка 3", "water", 5)
 
 
-async def test_where_she_is_put_through_to_is_noted_before_she_is_told() -> None:
-    one = await talk(Key("0"), hangs_up(during="survey_transfer", after=0.0))
-    assert one.ending is None
+async def test_where_she_is_put_through_to_is_noted_and_told_when_it_is_certain() -> None:
+    one = await talk(Key("0"))
+    assert PUT_THROUGH not in one.line.prompts
     assert one.line.noted(Kind.WENT) == [
         {"place": "queue", "queue": "north", "category": "water", "priority": 5, "why": "Просит диспетчера"}
     ]
@@ -380,7 +390,7 @@ async def test_who_wants_no_dispatcher_is_let_go(reply: Reply) -> None:
 @pytest.mark.parametrize("reply", [None, "мастер приходил", Key("7")])
 async def test_the_offer_is_made_once_more_by_key_to_who_was_not_understood(reply: Reply) -> None:
     one = await talk("два", None, None, reply, Key("1"))
-    assert one.line.prompts[-3:] == ["survey_offer", "survey_offer_keys", "survey_transfer"]
+    assert one.line.prompts[-2:] == ["survey_offer", "survey_offer_keys"]
     assert (await talk("два", None, None, reply)).ending == HangUp()
 
 
@@ -622,7 +632,6 @@ async def test_who_hangs_up_before_an_answer_is_told_so(during: str) -> None:
         (("не сделали", None, None), "survey_offer", Result.NOT_DONE),
         (("больше не звоните",), "survey_opted_out", Result.OPTED_OUT),
         (("перезвоните позже",), "survey_later", Result.LATER),
-        (("позовите человека",), "survey_transfer", Result.HUMAN),
         ((child("пять"),), "survey_child", Result.CHILD),
         (("не знаю",) * 3, "survey_not_understood", Result.NOT_UNDERSTOOD),
     ],

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ivr.dialplan.understanding import sentence, vocabulary
 from ivr.dialplan.understanding.meaning import Intent, Meaning, Rating, Unsure, Why, Wish
 from ivr.dialplan.understanding.sentence import Piece
-from ivr.dialplan.understanding.vocabulary import Lexicon, Role, Vocabulary
+from ivr.dialplan.understanding.vocabulary import Lexicon, Role, Vocabulary, plain
 from ivr.heard import UNKNOWN, Heard, Question, Word
 
 HERE = Path(__file__).parent
@@ -28,6 +28,8 @@ GO_WITH_A_RATING = frozenset({Intent.OPT_OUT, Intent.NOT_DONE, Intent.HUMAN})
 """Wishes that take nothing from a rating in the same breath."""
 UNSETTLE_A_RATING = frozenset({Intent.LATER, Intent.REFUSED})
 """«Пять не поставлю, отстаньте»: which of the two was meant?"""
+NEARLY = 0.99
+"""Of `sure`: just not that."""
 GOOD = 4
 """Who says that nothing was done gives no such rating, whatever the word sounded like."""
 
@@ -35,8 +37,11 @@ GOOD = 4
 class Pack:
     """One language: its vocabulary, and sense made with it."""
 
-    def __init__(self, words: Vocabulary) -> None:
+    def __init__(self, words: Vocabulary, unheard: Collection[str] = ()) -> None:
         self.vocabulary = words
+        self._doubtful = {
+            word for word, others in words.neighbours.items() if any(one in unheard for one in others)
+        }
         self._lexicons = {name: _lexicon(name, words) for name in QUESTIONS}
         self._phrases = tuple(dict.fromkeys(phrase for line in words.lines.values() for phrase in line))
 
@@ -44,6 +49,10 @@ class Pack:
     def read(cls, language: str, folder: Path = HERE) -> Pack:
         """Raises DialplanError naming everything that is wrong with the language's file."""
         return cls(vocabulary.read(folder / f"{language}.toml"))
+
+    def heard_by(self, missing: Collection[str]) -> Pack:
+        """The same, for ears that do not know these words: a mark they might mistake one for is read back."""
+        return Pack(self.vocabulary, missing)
 
     @property
     def sure(self) -> float:
@@ -80,15 +89,19 @@ class Pack:
         lasts = self.vocabulary.pause + self.vocabulary.letter * sum(len(word.text) for word in words)
         return Why.OTHER_SPEECH if meaning.heard.seconds > lasts else None
 
+    def _in_doubt(self, confidence: float, heard: Heard) -> float:
+        """Not sure, if one of the words might have been another that the ears do not know."""
+        is_doubtful = any(plain(word.text) in self._doubtful for word in heard.words)
+        return min(confidence, NEARLY * self.sure) if is_doubtful else confidence
+
     def _make(self, heard: Heard, pieces: Sequence[Piece]) -> Meaning:
         value = sentence.rating(pieces)
         confidence = sentence.least_confidence(pieces)
         wish = sentence.foremost_wish(pieces)
         if wish is not None:
-            assert wish.intent is not None
-            return _with_wish(value, wish.intent, wish, pieces, heard)
+            return _with_wish(value, wish, pieces, heard)
         if isinstance(value, int):
-            return Rating(value, confidence, heard)
+            return Rating(value, self._in_doubt(confidence, heard), heard)
         if value in {Why.NOTHING, Why.VAGUE} and any(piece.says_yes_or_no for piece in pieces):
             said = sentence.yes_or_no(pieces)
             return Unsure(said, heard) if isinstance(said, Why) else Wish(said, confidence, heard)
@@ -116,10 +129,10 @@ def _lexicon(question: str, words: Vocabulary) -> Lexicon:
     return Lexicon(phrases if question == "rating" else phrases | dict(words.asked))
 
 
-def _with_wish(
-    value: int | Why, intent: Intent, wish: Piece, pieces: Sequence[Piece], heard: Heard
-) -> Meaning:
-    """A rating and a wish in one breath."""
+def _with_wish(value: int | Why, wish: Piece, pieces: Sequence[Piece], heard: Heard) -> Meaning:
+    """A wish, and perhaps a rating in the same breath."""
+    intent = wish.intent
+    assert intent is not None
     alone = Wish(intent, min(word.confidence for word in wish.words), heard)
     if isinstance(value, Why) or Role.MARK not in {piece.role for piece in pieces}:
         return alone  # «хорошо, перезвоните» is no four

@@ -34,17 +34,25 @@ class Piece:
         return self.phrase.intent
 
     @property
+    def is_wish(self) -> bool:
+        """More than a mere yes or no."""
+        return self.intent is not None and not self.says_yes_or_no
+
+    @property
     def says_yes_or_no(self) -> bool:
         return self.intent in {Intent.YES, Intent.NO}
 
 
 def take_apart(words: Sequence[Word], lexicon: Lexicon) -> list[Piece]:
-    """From the left, the longest phrase first; what counts only alone and is not alone is stray."""
+    """From the left, the longest phrase first. A wish that is denied, or not alone where it must be, is stray."""
     pieces = list(_split(words, lexicon))
     crowd = [piece for piece in pieces if not (piece.role in BESIDE_ANYTHING or piece.says_yes_or_no)]
-    if len(crowd) > 1:
-        return [replace(piece, phrase=_STRAY) if piece.phrase.alone else piece for piece in pieces]
-    return pieces
+    return [
+        replace(piece, phrase=_STRAY)
+        if (piece.phrase.alone and len(crowd) > 1) or (piece.is_wish and _denies(before))
+        else piece
+        for before, piece in zip([None, *pieces], pieces, strict=False)
+    ]
 
 
 def least_confidence(pieces: Iterable[Piece]) -> float:
@@ -54,13 +62,8 @@ def least_confidence(pieces: Iterable[Piece]) -> float:
 
 
 def foremost_wish(pieces: Sequence[Piece]) -> Piece | None:
-    """The wish that counts; a mere yes or no is none, nor is one that is denied."""
-    wishes = [
-        piece
-        for before, piece in zip([None, *pieces], pieces, strict=False)
-        if piece.role is Role.WISH and not piece.says_yes_or_no
-        if before is None or before.role is not Role.NEGATION
-    ]
+    """The one that counts."""
+    wishes = [piece for piece in pieces if piece.is_wish]
     return min(wishes, key=lambda piece: _ORDER.index(piece.intent or Intent.YES), default=None)
 
 
@@ -80,16 +83,16 @@ def rating(pieces: Sequence[Piece]) -> int | Why:
 
 
 def yes_or_no(pieces: Sequence[Piece]) -> Intent | Why:
-    """YES, NO, or why it is neither for certain."""
+    """YES, NO, or why it is neither for certain; of pieces that hold no rating and no other speech."""
     roles = {piece.role for piece in pieces}
     said = {piece.intent for piece in pieces if piece.says_yes_or_no}
     if Role.NEGATION in roles:
         return Why.TAKEN_BACK
-    if len(said) > 1 or roles & {Role.MARK, Role.VERDICT}:
+    if len(said) > 1:
         return Why.SEVERAL
     if Role.VAGUE in roles:
         return Why.VAGUE
-    return said.pop() or Why.NOTHING if said else Why.NOTHING
+    return Intent.YES if Intent.YES in said else Intent.NO
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,10 @@ def _split(words: Sequence[Word], lexicon: Lexicon) -> Iterator[Piece]:
         phrase, length = lexicon.begins(tokens[at:]) or (_STRAY, 1)
         yield Piece(phrase, tuple(words[at : at + length]))
         at += length
+
+
+def _denies(piece: Piece | None) -> bool:
+    return piece is not None and piece.role is Role.NEGATION
 
 
 def _corrects(piece: Piece) -> bool:
@@ -133,7 +140,7 @@ def _ends_in_doubt(pieces: Iterable[Piece]) -> bool:
     telling = [
         piece for piece in pieces if piece.role not in CHANGES_NOTHING and piece.intent is not Intent.YES
     ]
-    return telling[-1].role is Role.NEGATION or _corrects(telling[-1])
+    return _denies(telling[-1]) or _corrects(telling[-1])
 
 
 def _weigh(values: Sequence[_Value]) -> int | Why:
@@ -144,7 +151,7 @@ def _weigh(values: Sequence[_Value]) -> int | Why:
     corrections = [at for at, value in enumerate(values) if value.corrects]
     values = values[max(corrections, default=0) :]
     standing = _standing([value for value in values if value.role is Role.MARK] or values)
-    verdicts = [value.value for value in values if value.role is Role.VERDICT]
+    verdicts = [value.value for value in values if value.role is Role.VERDICT and not value.denied]
     if marks and isinstance(standing, int) and any(abs(verdict - standing) > 1 for verdict in verdicts):
         return Why.SEVERAL
     return standing

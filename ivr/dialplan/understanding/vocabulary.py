@@ -89,6 +89,8 @@ class Vocabulary:
     always: Phrases
     asked: Phrases
     """More that says yes or no where that is the question; outranks `always`."""
+    neighbours: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What a word is easily mistaken for."""
     lines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """For each line of the file as many of its readings as it takes to say every word of it once."""
 
@@ -105,7 +107,7 @@ _ROLES = {
     "vague": Role.VAGUE,
     "elsewhere": Role.ELSEWHERE,
 }
-_TABLES = ("confidence", "length", "groups", "marks", "verdicts", "wishes", "asked", *_ROLES)
+_TABLES = ("confidence", "length", "neighbours", "groups", "marks", "verdicts", "wishes", "asked", *_ROLES)
 _WORD = re.compile(r"[а-яё]+(-[а-яё]+)*|[a-z]+(['-][a-z]+)*")
 _GROUP = re.compile(r"\{([^{}]*)\}")
 
@@ -143,7 +145,8 @@ class _Reader:
             self.wrong("confidence", f": sure ({sure:g}) is below enough ({enough:g})")
         self.groups = self.read_groups()
         name = self.file.partition(".")[0]
-        return Vocabulary(name, sure, enough, pause, letter, self.always(), self.asked(), self.lines)
+        always, asked = self.always(), self.asked()
+        return Vocabulary(name, sure, enough, pause, letter, always, asked, self.read_neighbours(), self.lines)
 
     def numbers(self, name: str, keys: tuple[str, str], at_most: float) -> tuple[float, float]:
         table = self.table(name, keys)
@@ -167,6 +170,20 @@ class _Reader:
                 if not _WORD.fullmatch(word):
                     self.wrong(f"groups.{name}", f": {_no_word(word)}")
         return groups
+
+    def read_neighbours(self) -> dict[str, tuple[str, ...]]:
+        """Only of words that are listened for: one that is not, nobody would ever hear."""
+        known = {word for line in self.lines.values() for phrase in line for word in phrase.split()}
+        found = {}
+        for word, others in self.table("neighbours").items():
+            if not _are_phrases(others):
+                self.wrong(f"neighbours.{word}", f" = {others!r}: a list of words is wanted")
+                continue
+            for one in (word, *others):
+                if one not in known:
+                    self.wrong(f"neighbours.{word}", f": {one} is in no line{did_you_mean(one, known)}")
+            found[plain(word)] = tuple(others)
+        return found
 
     def always(self) -> Phrases:
         lexicon: dict[Tokens, Phrase] = {}
