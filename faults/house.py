@@ -306,9 +306,7 @@ class House:
         """A job of the resident with that number is closed this moment, to be asked about so many seconds later at
         the earliest; she has consented. The ticket's number."""
         async with self.ledger.acquire() as ledger, ledger.transaction():
-            company = await ledger.fetchval("SELECT company_id FROM lines WHERE number = $1", LINE)
-            if not await ledger.fetchval("SELECT 1 FROM resident_phones WHERE phone = $1", number):
-                await _move_in(ledger, company, number)
+            await _move_in(ledger, number)
             ticket = await ledger.fetchval(
                 """INSERT INTO tickets (
                        company_id, house_id, flat, resident_id, phone, category, content, status, registered_at,
@@ -325,11 +323,17 @@ class House:
 
     async def ticket_closed(self, number: str) -> bool:
         """Is one of her tickets closed that was open, from a talk or by the robot?"""
-        sql = """UPDATE tickets SET status = 'closed', closed_at = clock_timestamp(), result = 'переделано'
-                 WHERE number = (SELECT number FROM tickets WHERE phone = $1 AND status <> 'closed'
-                                 ORDER BY reopened DESC, number DESC LIMIT 1)
-                 RETURNING number"""
-        return bool(await self.rows(sql, number))
+        async with self.ledger.acquire() as ledger, ledger.transaction():
+            await _move_in(ledger, number)
+            return bool(
+                await ledger.fetchval(
+                    """UPDATE tickets SET status = 'closed', closed_at = clock_timestamp(), result = 'сделано'
+                       WHERE number = (SELECT number FROM tickets WHERE phone = $1 AND status <> 'closed'
+                                       ORDER BY reopened DESC, number DESC LIMIT 1)
+                       RETURNING number""",
+                    number,
+                )
+            )
 
     # what is so
 
@@ -487,8 +491,11 @@ def _record(dialplan: Path, folder: Path, short: float, long: float) -> None:
         shutil.copy(folder / "welcome.wav", folder / company / "welcome.wav")
 
 
-async def _move_in(ledger: Any, company: int, number: str) -> None:
-    """A resident of her own flat who has consented to be asked by the robot."""
+async def _move_in(ledger: Any, number: str) -> None:
+    """A resident lives in a flat of her own, and has consented to be asked by the robot; once."""
+    if await ledger.fetchval("SELECT 1 FROM resident_phones WHERE phone = $1", number):
+        return
+    company = await ledger.fetchval("SELECT company_id FROM lines WHERE number = $1", LINE)
     house = await ledger.fetchval(
         """INSERT INTO houses (company_id, address) VALUES ($1, 'Лесная улица, дом 15')
            ON CONFLICT (company_id, address) DO UPDATE SET address = excluded.address RETURNING id""",

@@ -82,6 +82,8 @@ class Storm:
     dialled: list[tuple[str, datetime]] = field(default_factory=list)
     """Whose call was seen answered by her phone, and when."""
     people: list[Resident | Dispatcher] = field(default_factory=list)
+    _enough: asyncio.Event = field(default_factory=asyncio.Event)
+    """The last call has begun."""
 
     def __post_init__(self) -> None:
         self.dice = random.Random(self.seed)  # noqa: S311 - a storm, not a secret
@@ -128,15 +130,23 @@ class Storm:
 
     async def _life(self, ivan: MoodyResident, places: asyncio.Semaphore) -> None:
         """She calls again and again, until all have called often enough."""
-        await asyncio.sleep(self.dice.uniform(0, RESTS))
+        await self._rests(self.dice.uniform(0, RESTS))
         while self.calls_begun < self.calls:
             async with places:
                 if self.calls_begun >= self.calls:
                     return
                 self.calls_begun += 1
+                if self.calls_begun == self.calls:
+                    self._enough.set()
                 with contextlib.suppress(PhoneError):
                     await self._one_call(ivan)
-            await asyncio.sleep(self.dice.expovariate(1 / RESTS))
+            await self._rests(self.dice.expovariate(1 / RESTS))
+
+    async def _rests(self, seconds: float) -> None:
+        """Not longer than there are calls to be made."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._enough.wait()
 
     async def _one_call(self, ivan: MoodyResident) -> None:
         self.talks.of(ivan.number).clear()

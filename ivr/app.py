@@ -329,16 +329,15 @@ class Controller:
             return WITHOUT_EARS
         trial = await self_test(ears, self._voice)
         calls = calls_at_once(trial.factor)
-        log.log(
-            logging.INFO if trial.passed else logging.ERROR,
-            "the ears were tried",
-            extra={
-                "model": ears.name,
-                "said": trial.said,
-                "understood": trial.understood,
-                "calls_at_once": calls,
-            },
-        )
+        found = {
+            "model": ears.name,
+            "said": trial.said,
+            "understood": trial.understood,
+            "calls_at_once": calls,
+        }
+        log.info("the ears were tried", extra=found)
+        if not trial.passed:
+            log.error("the ears do not understand our own voice", extra=found)
         return calls
 
     async def transcribe(self, wav: Path) -> Mapping[str, str | None]:

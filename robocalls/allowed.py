@@ -197,9 +197,6 @@ def _rung_that_day(it: Standing, moment: datetime, zone: ZoneInfo) -> int:
 
 IN_VAIN = frozenset({Outcome.BUSY, Outcome.NO_ANSWER, Outcome.UNREACHABLE, Outcome.CUT_OFF})
 """Nobody was there, or the line broke before anything was answered."""
-WAS_THERE = frozenset(
-    {Result.SILENT, Result.HUNG_UP, Result.CHILD, Result.FOREIGN, Result.NOT_UNDERSTOOD, Result.LATER}
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,4 +284,5 @@ def _wait_after(call: Ended, result: Result | None, rules: Rules) -> tuple[timed
     why = Outcome.MACHINE if result is Result.MACHINE else call.outcome
     if why is Outcome.SURVEYED:
         why = Outcome.CUT_OFF
-    return (rules.ladder[call.in_vain - 1] if call.in_vain <= len(rules.ladder) else None), why
+    step = max(call.in_vain, 1) - 1
+    return (rules.ladder[step] if step < len(rules.ladder) else None), why

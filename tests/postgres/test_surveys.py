@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from random import Random
+from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -154,8 +157,9 @@ class Town:
         *,
         queued: bool = False,
         rang: bool = True,
+        by: str | None = "resident",
     ) -> None:
-        """The call is over; she has picked up unless the outcome says that nobody did."""
+        """The call is over, by whoever has hung up; she had picked up unless the outcome says that nobody did."""
         call = (job or self.job).call
         moment = at(hour)
         unanswered = {Outcome.BUSY, Outcome.NO_ANSWER, Outcome.UNREACHABLE, Outcome.TAKEN_BACK}
@@ -167,12 +171,14 @@ class Town:
                 moment,
             )
         await self.sql(
-            "UPDATE calls SET ended_at = $2, outcome = $3, picked_up_at = $4, queued_at = $5 WHERE id = $1",
+            "UPDATE calls SET ended_at = $2, outcome = $3, picked_up_at = $4, queued_at = $5, hung_up_by = $6"
+            " WHERE id = $1",
             call,
             moment,
             outcome,
             None if outcome in unanswered else moment,
             moment if queued else None,
+            by,
         )
 
     async def says(
@@ -712,6 +718,18 @@ async def test_who_hangs_up_before_an_answer_is_asked_no_more(town: Town) -> Non
     assert await town.stands() == ("done", "hung_up", None, None)
 
 
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_call_we_broke_off_before_an_answer_is_tried_again(town: Town, told: bool) -> None:
+    """The controller died under the conversation: Asterisk hangs up, she did not."""
+    await town.closed()
+    await town.looks(0)
+    if told:
+        await town.says(Result.HUNG_UP, 0.1, by=By.EARS)
+    await town.ends(Outcome.SURVEYED, 0.1, by=None)
+    await town.looks(0.2)
+    assert await town.stands() == ("planned", None, None, "cut_off")
+
+
 async def test_who_went_to_a_dispatcher_without_an_answer_wanted_a_person(town: Town) -> None:
     await town.closed()
     await town.looks(0)
@@ -1129,6 +1147,67 @@ async def test_a_call_is_settled_once_by_however_many_controllers(
         await asyncio.gather(*(one.settle(at(0.2)) for one in all_of_them for _ in range(3)))
     assert await town.stands() == ("planned", None, None, "busy")
     assert (await town.survey())["next_attempt_at"] == at(0.1) + RULES.ladder[0]
+
+
+async def test_whoever_dies_between_two_lines_nobody_is_rung_twice_and_nobody_forgotten(
+    town: Town, url: str, tmp_path: Path, dice: Random
+) -> None:
+    """Three controllers, cut off at any await, again and again, for six days; calls end as chance will have it."""
+    phones = [f"+7916100{number:04}" for number in range(6)]
+    for phone in phones:
+        await town.resident(phone)
+        for _ in range(3):
+            await town.closed(phone, dice.random())
+    async with controllers(town, url, tmp_path, 3, rules_with(at_once=3), one_asterisk=False) as all_of_them:
+        for hour in [1 + half / 2 for half in range(2 * 24 * 6)]:
+            for one in all_of_them:
+                await cut_off(town.looks(hour, campaign=one), dice.choice((5, 20, 60, 10_000)))
+            await one_of_them_ends(town, hour, dice)
+            for one in all_of_them:
+                await one.look_after(set(), at(hour + 0.25))
+        for one in all_of_them:
+            await town.looks(24 * 8, 24 * 8 + 1, campaign=one)
+        placed = rung(all_of_them)
+    assert len(placed) == len({job.call for job in placed}), "no order is given twice"
+    surveys = await town.surveys()
+    assert len(surveys) == 3 * len(phones)
+    assert {row["status"] for row in surveys} <= {"done", "given_up"}, "nothing is stuck"
+    assert any(row["status"] == "done" for row in surveys)
+    rows = await town.ledger.pool.fetch(
+        "SELECT caller, (arrived_at AT TIME ZONE 'Europe/Moscow')::date AS day, count(*) AS calls FROM calls"
+        " WHERE direction = 'survey' AND outcome NOT IN ('busy', 'unreachable', 'taken_back') GROUP BY 1, 2"
+    )
+    assert rows and {row["calls"] for row in rows} == {1}, "once a day"
+    assert max(Counter(row["caller"] for row in rows).values()) <= RULES.a_week
+
+
+async def cut_off(work: Coroutine[Any, Any, None], steps: int) -> None:
+    """Lets it run for so many turns of the event loop, then it dies."""
+    task = asyncio.create_task(work)
+    for _ in range(steps):
+        if task.done():
+            break
+        await asyncio.sleep(0)
+    else:
+        task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def one_of_them_ends(town: Town, hour: float, dice: Random) -> None:
+    """Of the calls that go on each ends sooner or later; some are only noticed when their lease has lapsed."""
+    for row in await town.ledger.pool.fetch(
+        "SELECT id, caller FROM calls WHERE ended_at IS NULL ORDER BY id"
+    ):
+        how = dice.choice(("answers", "busy", "no answer", "cut off", "nobody hears of it"))
+        job = SimpleNamespace(call=row["id"])
+        if how == "answers":
+            await town.says(Result.RATED, hour + 0.1, dice.randrange(3, 6), job=job)  # type: ignore[arg-type]
+        if how != "nobody hears of it":
+            outcome = {"busy": Outcome.BUSY, "no answer": Outcome.NO_ANSWER, "cut off": Outcome.CUT_OFF}.get(
+                how
+            )
+            await town.ends(outcome or Outcome.SURVEYED, hour + 0.1, job)  # type: ignore[arg-type]
 
 
 # -- answers

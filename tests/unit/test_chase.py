@@ -16,7 +16,8 @@ import pytest
 from callback import rules
 from callback.chase import LAPSED, LEASE, LOOKED_BACK, PLACED_WITHIN, Chaser
 from callback.turns import Queue, Waiting
-from ivr import app, chasing as wiring, ticks
+from ivr import app, ticks
+from ivr import chasing as wiring
 from ivr.chasing import STOCK_WITHIN, Chasing
 from ivr.errors import Disconnected, LedgerAway, PeerError
 from ivr.store import Row

@@ -59,7 +59,7 @@ DOORS = {
     "apscheduler": {"ivr.app"},
     "asyncpg": {"ivr.ledger", "faults.house"},
     "baresip": {"demo.softphone"},
-    "numpy": {"ivr.speech", "recordings.audio", "demo", "bench"},
+    "numpy": {"ivr.speech", "recordings.audio", "demo", "bench", "faults.house"},
     "panoramisk": {"ivr.asterisk.manager", "bench.peer"},
     "phonenumbers": {"directory.phones"},
     "pydub": {"recordings.audio"},

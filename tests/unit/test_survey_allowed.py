@@ -376,6 +376,14 @@ def test_who_hung_up_before_an_answer_is_left_alone() -> None:
     assert after(ended(), it(), FREE, MOSCOW) == Settled(Status.DONE, Result.HUNG_UP)
 
 
+@pytest.mark.parametrize("result", [None, Result.HUNG_UP])
+def test_a_line_that_we_broke_is_no_hanging_up(result: Result | None) -> None:
+    broken = ended(result=result, hung_up_by_her=False, in_vain=1)
+    assert after(broken, it(), FREE, MOSCOW) == Again(NOON + HOUR, "cut_off")
+    answered = ended(result=Result.RATED, rating=4, hung_up_by_her=False)
+    assert after(answered, it(), FREE, MOSCOW) == Settled(Status.DONE, Result.RATED, 4)
+
+
 def test_who_went_to_a_dispatcher_wanted_a_person() -> None:
     for outcome in (Outcome.TALKED, Outcome.ABANDONED_IN_QUEUE, Outcome.NO_DISPATCHER):
         call = ended(outcome, handed_over=True)

@@ -146,7 +146,9 @@ class _Reader:
         self.groups = self.read_groups()
         name = self.file.partition(".")[0]
         always, asked = self.always(), self.asked()
-        return Vocabulary(name, sure, enough, pause, letter, always, asked, self.read_neighbours(), self.lines)
+        return Vocabulary(
+            name, sure, enough, pause, letter, always, asked, self.read_neighbours(), self.lines
+        )
 
     def numbers(self, name: str, keys: tuple[str, str], at_most: float) -> tuple[float, float]:
         table = self.table(name, keys)
