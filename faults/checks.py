@@ -62,6 +62,7 @@ async def _lay_out(
         ],
         "log_rings": [(r.call, r.number, r.began_at, r.ended_at) for r in story.rings],
         "dialled": dialled,
+        "phone_rings": house.rings,
         "acts": [(act.number, act.at, act.deed, act.key) for act in house.acts],
         "rules": [(rules.a_day, rules.a_week, len(rules.ladder), ZONE)],
     }  # fmt: skip

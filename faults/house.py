@@ -155,6 +155,10 @@ class House:
         self.home = home
         self.kills: list[Kill] = []
         self.acts: list[Act] = []
+        self.rings: list[tuple[str, datetime, datetime]] = []
+        """Which resident's phone had a call of ours, from when to when."""
+        self._may_start = asyncio.Event()
+        self._may_start.set()
         self.offenders: set[str] = set()
         """What checks have found so far."""
         self._secrets = Secrets.load(home)
@@ -208,7 +212,7 @@ class House:
             port = (await stack.enter_async_context(self.resident_phone("+70000000000"))).address
             number = f"PJSIP/{TEST_ACCOUNT}/sip:{{number}}@{port}"
             self._hotline = Hotline(replace(self._base, dial_out=number), postgres_options=("fsync=off",))
-            self._supervisor = Supervisor(self._parts(), self.home / "log", sleep=_not_long)
+            self._supervisor = Supervisor(self._parts(), self.home / "log", sleep=self._not_long)
             stack.push_async_callback(self._supervisor.stop)
             await self._supervisor.start()
             self.ledger = await asyncpg.create_pool(
@@ -405,6 +409,15 @@ class House:
 
     async def kill(self, part: str) -> None:
         """SIGKILL to the process itself, and wait until it is dead; the supervisor starts it again."""
+        await self._die(part)
+        self.let_go()
+
+    async def take_away(self, part: str) -> None:
+        """Kill it, and have it stay away until something else is killed."""
+        self._may_start.clear()
+        await self._die(part)
+
+    async def _die(self, part: str) -> None:
         process = self._supervisor.processes[part]
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGKILL)
@@ -412,8 +425,16 @@ class House:
         await process.wait()
         if part in self.wires:
             self.wires[part].cut()
+
+    def let_go(self) -> None:
+        """Nothing is held back any more."""
         for wire in self.wires.values():
             wire.release()
+        self._may_start.set()
+
+    async def _not_long(self, seconds: float) -> None:
+        await asyncio.sleep(min(seconds, RESTART))
+        await self._may_start.wait()
 
     async def stop_for(self, part: str, seconds: float) -> None:
         """SIGSTOP, and SIGCONT that much later."""
@@ -515,10 +536,6 @@ async def _move_in(ledger: Any, number: str) -> None:
            VALUES ($1, $2, 'robocall', true, '2026-01-01', 'заявление')""",
         company, person,
     )  # fmt: skip
-
-
-async def _not_long(seconds: float) -> None:
-    await asyncio.sleep(min(seconds, RESTART))
 
 
 async def _speak_json(connection: Any) -> None:

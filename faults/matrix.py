@@ -82,15 +82,11 @@ async def run(house: House, case: Case) -> Result:
 
 async def _victim(it: Scene, part: str) -> str:
     """Of two controllers the one that has claimed the call; before that the one that is asked first."""
-    if part not in {CHASER, ASKER}:
-        return part
-    claims = "attempts" if part == CHASER else "survey_calls"
-    rows = await it.house.rows(
-        f"SELECT controller FROM {claims} JOIN calls ON id = call_id WHERE caller = $1 "  # noqa: S608 - one of two
-        "ORDER BY attempt DESC LIMIT 1",
-        it.ivan.number,
-    )
-    return (it.house.whose(rows[0]["controller"]) if rows else None) or SECOND
+    if part == CHASER:
+        return await it.claimant("attempts") or SECOND
+    if part == ASKER:
+        return it.claimed_by or await it.claimant("survey_calls") or SECOND
+    return part
 
 
 def _fresh(finding: Finding, known: set[str]) -> Finding:

@@ -143,14 +143,14 @@ def hears(heard: sound.Sound) -> Pitch | None:
 class Resident(Person):
     """She hangs up when she has talked for a while; the robot she tells what she thinks."""
 
+    house: House = field(kw_only=True)
+    """Where it is kept what she has done."""
     talks_for: float = TALKS_FOR
     has_talked: asyncio.Event = field(default_factory=asyncio.Event)
     call: PhoneCall | None = None
     """The one she made last."""
     rating: int = 4
-    """What she thinks of a job…"""
-    complaint: sound.Sound = field(default_factory=lambda: sound.silence(0))
-    """… and says of it, when it was a bad one."""
+    """What she thinks of a job."""
     wants_dispatcher: bool = False
     """When the robot offers her one…"""
     bears: float = WAITS_FOR
@@ -158,11 +158,17 @@ class Resident(Person):
     thinks_over: Pitch | None = None
     """When she hears that she does nothing, until she is `resolute`."""
     resolute: asyncio.Event = field(default_factory=asyncio.Event)
-    acts: list[Act] = field(default_factory=list)
     spoke: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once she has said after the tone what is wrong."""
     _heard: dict[Pitch, asyncio.Event] = field(default_factory=dict)
     _pressed: str | None = None
+
+    async def _minds(self, call: PhoneCall) -> None:
+        began = datetime.now(UTC)
+        try:
+            await super()._minds(call)
+        finally:
+            self.house.rings.append((self.number, began, datetime.now(UTC)))
 
     async def answers(self, call: PhoneCall) -> None:
         await super().answers(call)
@@ -183,7 +189,7 @@ class Resident(Person):
         return self._heard.setdefault(pitch, asyncio.Event())
 
     def does(self, deed: Deed, key: str | None = None) -> None:
-        self.acts.append(Act(self.number, datetime.now(UTC), deed, key))
+        self.house.acts.append(Act(self.number, datetime.now(UTC), deed, key))
 
     async def _talks_with_robot(self, ear: Ear, pitch: Pitch | None) -> None:
         self.talks.of(self.number).clear()
@@ -226,7 +232,7 @@ class Resident(Person):
     async def _complains(self, call: PhoneCall) -> None:
         """To the end of the tone she waits."""
         await asyncio.sleep(UNTIL_TONE_IS_OVER)
-        call.says(self.complaint)
+        call.says(self.house.complaint)
         await call.has_said_all(within=PATIENCE)
         self.does("spoke")
         self.spoke.set()
@@ -281,7 +287,7 @@ async def hang_up(call: PhoneCall) -> None:
 @asynccontextmanager
 async def resident(house: House, number: str, talks: Talks) -> AsyncIterator[Resident]:
     async with house.resident_phone(number) as phone:
-        person = Resident(phone, talks, acts=house.acts, complaint=house.complaint)
+        person = Resident(phone, talks, house=house)
         person.willing.set()
         async with person.attentive():
             yield person

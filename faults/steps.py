@@ -34,6 +34,8 @@ class Scene:
     talks: Talks
     dispatchers: list[Dispatcher] = field(default_factory=list)
     chat: PhoneCall | None = None
+    claimed_by: str | None = None
+    """The controller that has placed the robot's call, when the ledger will not be there to tell."""
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def on_duty(self, *, willing: bool = True) -> Dispatcher:
@@ -98,6 +100,15 @@ class Scene:
         self.ivan.rating, self.ivan.wants_dispatcher = BAD, True
         await self.robot_says(Pitch.TRANSFER)
 
+    async def claimant(self, claims: Literal["attempts", "survey_calls"]) -> str | None:
+        """The controller that has claimed the latest call to her, one of these two kinds."""
+        rows = await self.house.rows(
+            f"SELECT controller FROM {claims} JOIN calls ON id = call_id WHERE caller = $1 "  # noqa: S608
+            "ORDER BY attempt DESC LIMIT 1",
+            self.ivan.number,
+        )
+        return self.house.whose(rows[0]["controller"]) if rows else None
+
     async def to_the_queue(self) -> PhoneCall:
         call = await self.ivan.dials()
         await call.press("1")
@@ -131,7 +142,10 @@ class Scene:
 async def scene(house: House) -> AsyncIterator[Scene]:
     talks = Talks()
     async with AsyncExitStack() as stack, resident(house, f"+7{next(_numbers)}", talks) as ivan:
-        yield Scene(house, ivan, talks, _stack=stack)
+        try:
+            yield Scene(house, ivan, talks, _stack=stack)
+        finally:
+            house.let_go()
 
 
 async def greeting(it: Scene) -> None:
@@ -307,6 +321,16 @@ async def rated(it: Scene) -> None:
     await it.robot_says(Pitch.THANKS)
 
 
+async def rated_without_postgres(it: Scene) -> None:
+    """What she says is on disk only."""
+    await it.robot_says(Pitch.ASKS)
+    it.claimed_by = await it.claimant("survey_calls")
+    await it.house.take_away("postgres")
+    it.ivan.thinks_over = Pitch.THANKS
+    it.ivan.resolute.set()
+    await within(it.ivan.heard(Pitch.THANKS), "the robot thanks her")
+
+
 async def commenting(it: Scene) -> None:
     it.ivan.rating = BAD
     await it.robot_says(Pitch.COMMENT)
@@ -383,6 +407,7 @@ STEPS = (
     Step("rung for the last time that day", "survey", robot_rings_again),
     Step("asked", "survey", asked),
     Step("rated", "survey", rated),
+    Step("rated while Postgres is away", "survey", rated_without_postgres),
     Step("leaving a comment", "survey", commenting),
     Step("a dispatcher wanted", "survey", dispatcher_wanted),
     Step("handed over", "survey", handed_over),

@@ -44,6 +44,7 @@ FAULTS = {
     "postgres killed": 20,
     "asterisk killed": 8,
     "controller stopped for a while": 20,
+    "asterisk stopped for a while": 8,
     "AMI link cut": 32,
 }
 """Each with its weight."""
@@ -111,12 +112,7 @@ class Storm:
         residents = []
         for place in range(RESIDENTS):
             phone = await stack.enter_async_context(self.house.resident_phone(f"+7917{place:07}"))
-            house = self.house
-            residents.append(
-                MoodyResident(
-                    phone, self.talks, storm=self, bears=BEARS, acts=house.acts, complaint=house.complaint
-                )
-            )
+            residents.append(MoodyResident(phone, self.talks, house=self.house, storm=self, bears=BEARS))
         for extension in EXTENSIONS[:DISPATCHERS]:
             phone = await stack.enter_async_context(self.house.dispatcher_phone(extension))
             self.people.append(MoodyDispatcher(phone, self.talks, storm=self))
@@ -243,7 +239,7 @@ class Storm:
             await self.house.kill(part)
         else:
             await self.house.stop_for(part, self.dice.uniform(0.5, 2.0))
-        if part == "asterisk":
+        if what == "asterisk killed":
             await asyncio.gather(*(person.drops_everything() for person in self.people))
 
     # afterwards

@@ -20,6 +20,7 @@ TABLES = """
         call text, number text, began_at timestamptz, ended_at timestamptz
     ) ON COMMIT DROP;
     CREATE TEMP TABLE dialled (number text, at timestamptz) ON COMMIT DROP;
+    CREATE TEMP TABLE phone_rings (number text, began_at timestamptz, ended_at timestamptz) ON COMMIT DROP;
     CREATE TEMP TABLE acts (number text, at timestamptz, deed text, key text) ON COMMIT DROP;
     CREATE TEMP TABLE rules (a_day integer, a_week integer, tries integer, zone text) ON COMMIT DROP"""
 WHOM_THE_ROBOT_RANG = """
@@ -131,6 +132,12 @@ CALLS_AND_PROMISES = (
         """SELECT a.number, a.call, b.call AS other, b.began_at FROM log_rings a JOIN log_rings b
                ON a.number = b.number AND (a.call, a.began_at) < (b.call, b.began_at)
                AND a.began_at < coalesce(b.ended_at, 'infinity') AND b.began_at < coalesce(a.ended_at, 'infinity')""",
+    ),
+    Check(
+        "phones that had two calls of ours at once (1 s)",
+        "doubled",
+        """SELECT a.number, a.began_at, b.began_at AS another FROM phone_rings a JOIN phone_rings b
+               ON a.number = b.number AND a.began_at < b.began_at AND b.began_at < a.ended_at - interval '1 s'""",
     ),
     Check(
         "residents rung while they talked with us",
@@ -300,7 +307,7 @@ SURVEYS = (
            HAVING count(h.what) <> coalesce(s.result = 'not_done' OR s.rating <= 2, false)::int""",
     ),
     Check(
-        "tickets that were opened again as often as nobody has told",
+        "tickets whose count of openings is not their history's",
         "wrong",
         """SELECT t.number, t.reopened, count(h.what) FROM tickets t
            LEFT JOIN ticket_history h ON h.ticket = t.number AND h.what = 'reopened'
@@ -315,7 +322,7 @@ SURVEYS = (
                       count(*) OVER (PARTITION BY r.number ORDER BY r.began_at
                                      RANGE '7 days' PRECEDING) AS same_week
                FROM rules, log_rings r JOIN calls c ON c.id = r.call AND c.direction = 'survey'
-               WHERE c.outcome NOT IN ('busy', 'unreachable')
+               WHERE r.number IS NOT NULL AND c.outcome NOT IN ('busy', 'unreachable')
            ) a, rules WHERE same_day > a_day OR same_week > a_week""",
     ),
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -64,6 +64,8 @@ class Campaign:
     held: str | None = None
     """Why the robot rings nobody at this moment: `waiting`, `owed`, `full` or `no_exchange`; None: it does."""
     _all_planned_at: datetime | None = None
+    _seen: list[str] = field(default_factory=list)
+    """Calls that were going on at the last look after them, whatever the clock has been set to since."""
 
     async def plan(self, now: datetime) -> list[int]:
         """Plan what was closed, and cancel what was opened again. Raises LedgerAway."""
@@ -77,7 +79,8 @@ class Campaign:
 
     async def settle(self, now: datetime) -> None:
         """What follows from calls that are over: done, rung again later, or given up."""
-        for row in await self.store.all("surveys.lapsed", now=now, before=now - LAPSED):
+        lapsed = await self.store.all("surveys.lapsed", now=now, before=now - LAPSED, seen=self._seen)
+        for row in lapsed:
             log.warning("a call of the robot was not seen for long", extra={"call": row["id"]})
         for row in await self.store.all("surveys.over"):
             await self._settle(row["id"], now)
@@ -197,8 +200,9 @@ class Campaign:
     async def look_after(self, alive: Container[str], now: datetime) -> None:
         """Renew the lease of the robot's calls that go on in our Asterisk; end those that never came to be there."""
         rows = await self.store.all("surveys.attempts_on", asterisk=self.robot.name)
-        if on := [row["call_id"] for row in rows if row["call_id"] in alive]:
-            await self.store.run("surveys.renew", calls=on, lease_until=now + LEASE)
+        self._seen = [row["call_id"] for row in rows if row["call_id"] in alive]
+        if self._seen:
+            await self.store.run("surveys.renew", calls=self._seen, lease_until=now + LEASE)
         void = [
             row["call_id"]
             for row in rows

@@ -161,6 +161,7 @@ WHERE id = ANY(:calls::text[]) AND ended_at IS NULL;
 UPDATE calls SET ended_at = :now::timestamptz, outcome = 'cut_off'
 FROM survey_calls
 WHERE survey_calls.call_id = calls.id AND calls.ended_at IS NULL AND survey_calls.lease_until < :before::timestamptz
+  AND calls.id <> ALL(:seen::text[])
 RETURNING calls.id;
 
 -- name: attempts_on

@@ -16,6 +16,7 @@ import re
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -206,6 +207,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             getattr(bench, part)()
         whole = not options.quick and not options.only and options.voices == "held-out"
         bench.write(DOCUMENT if whole else None)
+    except BrokenProcessPool:
+        print(
+            "\na process of the benchmark was killed; what to do: see what the kernel says, start again",
+            file=sys.stderr,
+        )
+        return 1
     except (DozvonError, ValueError) as error:
         print(f"\n{error}", file=sys.stderr)
         return 1

@@ -221,7 +221,7 @@ class Listener:
 
     def _follow(self, utterance: _Utterance) -> None:
         utterance.silence = self.now - utterance.last_voice
-        utterance.is_suspect = self._opening.is_a_greeting
+        utterance.is_suspect = self._opening.is_a_greeting and Noise.MACHINE not in self._noises
         if utterance.silence >= LATE or utterance.seconds >= LONGEST:
             self._end(utterance)
         self._tell_worker(utterance)

@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -860,6 +860,24 @@ async def test_over_all_controllers_no_more_calls_go_on_than_the_rules_say(
         assert len(rung(all_of_them)) == 7
 
 
+async def test_who_claims_counts_what_the_one_before_has_claimed(
+    town: Town, database: asyncpg.Pool[Any]
+) -> None:
+    await town.closed()
+    await town.campaign.plan(at(0))
+    async with database.acquire() as before, before.transaction():
+        await town.ledger._statements.find("surveys.turn")(before)
+        claiming = asyncio.create_task(town.campaign._claim(1, at(0)))
+        await somebody_waits_for_a_lock(town)
+        await before.execute(
+            "INSERT INTO calls (id, direction, caller, arrived_at)"
+            " SELECT 'other-survey-' || n || '-1', 'survey', '+7916200000' || n, $1 FROM generate_series(1, $2) n",
+            at(0),
+            RULES.at_once,
+        )
+    assert await claiming is None
+
+
 async def test_the_database_itself_refuses_a_second_call_to_a_number(
     town: Town, database: asyncpg.Pool[Any]
 ) -> None:
@@ -938,6 +956,22 @@ async def test_while_a_dispatcher_calls_her_back_the_robot_does_not(town: Town) 
     await town.campaign.plan(at(0.1))
     assert await town.ledger.one("surveys.claim", **survey_claim(1)) is None
     assert await town.campaign._claim(1, at(0.1)) is None
+
+
+async def test_a_controller_that_slept_over_anothers_call_claims_nothing(town: Town) -> None:
+    """It read what is due; meanwhile another one rang her: busy, and it waits for the next step."""
+    await town.closed()
+    await town.looks(0)
+    await town.ends(Outcome.BUSY, 0.01)
+    await town.looks(0.02)
+    assert await town.campaign._claim(1, at(0.03)) is None, "not before its step"
+    await town.sql(
+        "UPDATE surveys SET status = 'done', result = 'refused', settled_at = $1, next_attempt_at = NULL",
+        at(0),
+    )
+    assert await town.campaign._claim(1, at(5)) is None, "not when it is settled"
+    assert len(town.robot.rung) == 1
+    assert await town.sql("SELECT count(*) FROM survey_calls") == 1
 
 
 async def test_names_of_calls_the_log_already_knows_are_not_used_again(town: Town) -> None:
@@ -1072,7 +1106,7 @@ async def test_a_claim_whose_controller_died_is_ended_by_the_next_one_of_its_ast
     early = 2 * PLACED_WITHIN / HOUR
     await town.campaign.look_after(set(), at(early))
     await town.looks(early)
-    assert not town.robot.rung, "it may still be carried out"
+    assert await town.stands() == ("calling", None, None, None), "it may still be carried out"
     await town.campaign.look_after(set(), at(early + 0.001))
     await town.looks(early + 0.002, early + 0.002 + RULES.pause / HOUR)
     assert [job.call for job in town.robot.rung] == ["dozvon-survey-1-2"]
@@ -1102,6 +1136,17 @@ async def test_a_call_that_is_seen_going_on_is_left_alone_for_as_long_as_it_take
         await town.looks(minute / 60)
     assert await town.stands() == ("calling", None, None, None)
     assert len(town.robot.rung) == 1
+
+
+async def test_a_clock_set_forward_ends_no_call_that_is_seen_going_on(town: Town) -> None:
+    await town.closed()
+    await town.looks(0)
+    await town.campaign.look_after({town.job.call}, at(0.001))
+    await town.looks(5)
+    assert await town.stands() == ("calling", None, None, None)
+    await town.campaign.look_after(set(), at(5.001))
+    await town.looks(5.002)
+    assert (await town.survey())["status"] == "planned", "it is seen no more"
 
 
 async def test_a_call_that_was_heard_of_ends_by_its_own_end_not_by_a_look(town: Town) -> None:
@@ -1376,6 +1421,7 @@ async def test_who_wants_no_more_calls_is_rung_no_more_about_anything(town: Town
     await town.says(Result.OPTED_OUT, 0.1, by=by)
     row = await town.ledger.pool.fetchrow("SELECT phone, since, how, who FROM opt_outs")
     assert tuple(row or ()) == (MARIA, at(0.1), how, "resident")
+    assert [row["status"] for row in await town.surveys()] == ["calling", "cancelled"], "at once"
     await town.ends(Outcome.SURVEYED, 0.2)
     await town.closed(hour=0.3)
     await town.looks(0.3, 24, 48)
@@ -1462,17 +1508,57 @@ async def test_an_answer_of_a_call_that_is_no_survey_is_kept_and_does_nothing(to
 # -- who listens
 
 
-async def test_whoever_calls_is_woken_by_a_closing_and_by_an_answer(town: Town) -> None:
-    heard: asyncio.Queue[None] = asyncio.Queue()
-    town.ledger.listen("surveys", lambda: heard.put_nowait(None))
-    async with asyncio.timeout(10):
-        await town.closed()
-        await heard.get()
-        await town.looks(0)
-        while not heard.empty():
-            heard.get_nowait()
-        await town.says(Result.RATED, 0.1, 5)
-        await heard.get()
+@pytest.fixture
+async def told(url: str) -> AsyncIterator[Callable[[], Any]]:
+    """How many times `surveys` was notified since it was last asked."""
+    connection = await asyncpg.connect(url)
+    heard: list[None] = []
+    await connection.add_listener("surveys", lambda *_: heard.append(None))
+
+    async def asked() -> int:
+        await connection.execute("SELECT 1")  # what was notified before has arrived by then
+        number = len(heard)
+        heard.clear()
+        return number
+
+    yield asked
+    await connection.close()
+
+
+async def test_whoever_listens_hears_of_every_change_and_of_nothing_else(
+    town: Town, told: Callable[[], Any]
+) -> None:
+    await town.closed(hour=11)
+    assert await told() > 0, "closed"
+    await town.looks(11)
+    assert await told() > 0, "planned"
+    await town.looks(11.1, 15, 19.9)
+    assert await told() == 0, "quiet hours"
+    await town.looks(20)
+    assert await told() > 0, "calling"
+    await town.looks(20.001, 20.01)
+    await town.campaign.look_after({town.job.call}, at(20.02))
+    assert await told() == 0
+    await town.says(Result.RATED, 20.03, 5)
+    assert await told() > 0, "answered"
+    await town.says(Result.RATED, 20.03, 5)
+    assert await told() == 0, "told again"
+    await town.ends(Outcome.SURVEYED, 20.04)
+    await town.looks(20.05)
+    assert await told() > 0, "done"
+    await town.looks(20.06, 48)
+    assert await told() == 0
+
+
+async def test_while_the_lines_are_full_nobody_is_woken_for_nothing(
+    town: Town, told: Callable[[], Any]
+) -> None:
+    await town.closed()
+    town.robot.waiting = 99
+    await town.looks(0)
+    assert await told() > 0
+    await town.looks(0.1, 0.2, 0.3)
+    assert await told() == 0
 
 
 # -- as many as a town has

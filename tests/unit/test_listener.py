@@ -306,6 +306,13 @@ async def test_who_talks_for_four_seconds_from_picking_up_is_a_machine(start: St
     assert [event for _, event in call.told].count(Noise.MACHINE) == 1
 
 
+async def test_a_machine_that_talks_on_is_told_once_and_floods_nobody(start: Start) -> None:
+    call = start(ToldEars([OTHER]))
+    await call.hear(silence(0.8), voice(20), silence(1))
+    assert call.noises == [Noise.MACHINE]
+    assert [type(event) for _, event in call.told].count(SpeechBegan) < 5
+
+
 async def test_a_machine_is_known_without_ears(start: Start) -> None:
     call = start(None)
     assert Noise.MACHINE in await call.hear(silence(0.8), voice(6), silence(1))

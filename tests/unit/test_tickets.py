@@ -7,10 +7,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
 from ivr.call import Call
 from ivr.errors import Refused
-from tests.fakes import NOON, FakeOutbox, FakeStore
+from panel.web import Panel
+from tests.fakes import NOON, Clock, FakeOutbox, FakeStore
 from tickets import book, limits
 
 LAW = limits.read()
@@ -192,3 +194,27 @@ async def test_nobody_lists_everything_at_once() -> None:
     await book.tickets(kept, most=10_000)
     await book.tickets(kept)
     assert [values["most"] for values in asked(kept, "tickets.list")] == [500, 50]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "agreed"),
+    [
+        ({"result": "Починили"}, 200, None),
+        ({"result": "Починили", "survey_at": "2026-11-18T18:00:00+03:00"}, 200, NOON + timedelta(hours=6)),
+        ({"result": "Починили", "survey_at": "2026-11-18T18:00:00"}, 400, None),
+        ({"result": "Починили", "survey_at": ""}, 400, None),
+        ({"result": "Починили", "survey_at": "вечером"}, 400, None),
+        ({"result": "Починили", "survey_at": "2020-01-01T00:00:00Z"}, 409, None),
+    ],
+)
+async def test_the_api_takes_an_agreed_hour_with_the_closing(
+    body: dict[str, str], status: int, agreed: datetime | None
+) -> None:
+    kept = store()
+    panel = Panel(kept, LAW, "fictional-token", Clock(), lambda: {"well": True})
+    async with TestClient(TestServer(panel.application(), host="127.0.0.1")) as client:
+        headers = {"Authorization": "Bearer fictional-token"}
+        async with client.post("/api/tickets/7/close", json=body, headers=headers) as answer:
+            assert answer.status == status, await answer.text()
+    closings = asked(kept, "tickets.close")
+    assert [closing["survey_at"] for closing in closings] == ([agreed] if status == 200 else [])
