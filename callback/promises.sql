@@ -231,7 +231,7 @@ WITH promise AS (
     SELECT * FROM promises p
     WHERE id = :promise AND closed_at IS NULL AND next_attempt_at <= :now::timestamptz
       AND NOT EXISTS (SELECT FROM calls WHERE caller = phone AND ended_at IS NULL
-                      AND (direction = 'callback' OR arrived_at > :now::timestamptz - interval '4 hours'))
+                      AND (direction <> 'inbound' OR arrived_at > :now::timestamptz - interval '4 hours'))
       AND NOT talked_with(p, :talk::interval, :now::timestamptz)
       AND NOT EXISTS (SELECT FROM attempts WHERE promise_id = :promise AND attempt >= :attempt)
     FOR UPDATE SKIP LOCKED

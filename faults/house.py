@@ -59,6 +59,9 @@ SECOND = "second controller"
 EXTENSIONS = tuple(str(number) for number in range(110, 190))
 LOOK_EVERY = 0.05
 PATIENCE = 15.0
+HEIR = 8.0
+"""Seconds within which the other controller has surely taken over what a dead one has left on disk: sooner the robot
+does not try again, as with no rules that make sense."""
 RESTART = 0.4
 """Seconds before the supervisor starts a dead part again, at most."""
 BACK_WITHIN = 60.0
@@ -169,6 +172,8 @@ class House:
         menus.write_text(text, "utf-8")
         _record(dialplan, home / "recorded", prompt, long_prompt)
         rules = (files("faults") / "survey.toml").read_text("utf-8").replace("a_day = 3", f"a_day = {a_day}")
+        if controllers > 1:
+            rules = rules.replace('["1s", "1s"', f'["{HEIR:g}s", "{HEIR:g}s"')
         (home / "survey.toml").write_text(rules, "utf-8")
         self.survey_rules = survey_rules.read(home / "survey.toml")
         postgres, ami, sip, *ours = _free_ports(11)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from demo.softphone import PhoneError
 from faults import checks
 from faults.checks import Finding
 from faults.house import PARTS, SECOND, House, NotWithin
@@ -72,7 +73,7 @@ async def run(house: House, case: Case) -> Result:
             await it.goes_on(exchange_died=part == "asterisk")
             await house.is_back(part, dead)
             await it.settled(SETTLES_WITHIN)
-        except (NotWithin, TimeoutError) as error:
+        except (NotWithin, TimeoutError, PhoneError) as error:
             trouble = str(error)
     findings = [_fresh(finding, house.offenders) for finding in await checks.look(house)]
     if trouble is not None:

@@ -6,7 +6,7 @@ dozvon check                  look at settings, rules, phrases, limits and the c
 dozvon import FILE.csv        take companies, dispatchers or residents in
 dozvon dispatchers            the dispatchers and their SIP accounts
 dozvon calls                  the latest calls; with an id: one call's timeline
-dozvon ticket …               list, show, complete, meet, close
+dozvon ticket …               list, show, complete, meet, close, reopen
 dozvon promises               whom we owe a call back; --kept, --broken, --withdrawn: what became of a day's
 dozvon promise …              show, keep, postpone, withdraw, reopen
 dozvon block …                add, list, lift: numbers nobody is owed a call
@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     calls = command("calls", _calls, "the latest calls, or one call's timeline")
     calls.add_argument("id", nargs="?")
     calls.add_argument("--most", type=int, default=20)
-    tickets.arguments(command("ticket", tickets.tickets, "list, show, complete and close tickets"))
+    tickets.arguments(command("ticket", tickets.tickets, "list, show, complete, close and reopen tickets"))
     promises.arguments(
         command("promises", promises.promises, "whom we owe a call back; or what became of a day's promises")
     )

@@ -66,6 +66,7 @@ ROUTES: tuple[tuple[str, str, str, frozenset[Role]], ...] = (
     ("PUT", TICKET, "tickets.complete", ADMIN),
     ("POST", f"{TICKET}/clocks/{{clock}}", "tickets.meet", ADMIN),
     ("POST", f"{TICKET}/close", "tickets.close", ADMIN),
+    ("POST", f"{TICKET}/reopen", "tickets.reopen", ADMIN),
 )
 """Method, path, what answers, and who may ask. Whose work is rated does not choose who is asked: she cancels none."""
 

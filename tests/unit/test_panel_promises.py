@@ -47,6 +47,7 @@ BODIES: dict[str, dict[str, str]] = {
     "promises.reopen": {"reason": "Автоответчик"},
     "tickets.complete": {"content": "Течёт кран"},
     "tickets.close": {"result": "Починили"},
+    "tickets.reopen": {"why": "Снова капает"},
 }
 MOVES = ("keep", "postpone", "withdraw", "reopen")
 PROVEN_HERE = [route for route in ROUTES if not route[2].startswith("surveys.")]
@@ -100,6 +101,7 @@ def store() -> FakeStore:
             "tickets.clocks": [{"name": "localise", "clause": "c", "due_at": NOON, "met_at": None}],
             "tickets.complete": [ticket],
             "tickets.close": [ticket],
+            "tickets.reopen": [ticket],
             "tickets.meet_clock": [{"name": "localise"}],
         }
     )
