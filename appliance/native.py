@@ -7,11 +7,16 @@ libraries, so the machine's C library may be older.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from ivr.errors import MissingPart
+
+A_TESTER = "tatiana"
+"""One of the voices the hotline may not speak with."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,33 @@ class Native:
             "RHVOICE_CONFIG_PATH": str(self.root / "etc/RHVoice"),
             "ESPEAK_DATA_PATH": str(self.libraries / "espeak-ng-data"),
         }
+
+    def with_every_voice(self) -> dict[str, str]:
+        """The environment with all of RHVoice's Russian voices, those under a non-commercial licence too.
+
+        For tests and measurements only: the hotline never speaks with them, and no model learns from them. They are
+        unpacked beside the tree from the package that was fetched with it. MissingPart when that is gone.
+        """
+        data = self.root / "usr/share/RHVoice"
+        if not (data / "voices" / A_TESTER).is_dir():
+            data = self.root.parent / "testing" / "usr/share/RHVoice"
+        if not (data / "voices" / A_TESTER).is_dir():
+            self._unpack_voices(self.root.parent / "testing")
+        return {**self.environment(), "RHVOICE_DATA_PATH": str(data)}
+
+    def _unpack_voices(self, into: Path) -> None:
+        archives = sorted((self.root.parent / "archives").glob("rhvoice-russian_*.deb"))
+        if not archives:
+            raise MissingPart(
+                "the voices that tests speak with",
+                f"no package rhvoice-russian in {self.root.parent / 'archives'}",
+                "make test fetches it",
+            )
+        with tempfile.TemporaryDirectory(dir=into.parent) as aside:
+            subprocess.run(["dpkg-deb", "-x", archives[-1], aside], check=True)
+            shutil.rmtree(into, ignore_errors=True)
+            Path(aside).rename(into)
+            Path(aside).mkdir()  # what the context will remove
 
     def certificates(self) -> Path:
         """The certificate authorities of the tree as one file."""

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pytest
 
 from appliance.native import Native
+from ivr.errors import MissingPart
 from ivr.settings import Settings
 from ivr.speech.ears import find_model, from_alaw
 from ivr.speech.sound import as_alaw, as_pcm
@@ -75,6 +76,10 @@ def spoken(native: Native, text: str, voice: str = "tatiana") -> Samples:
     """By a voice the test model did not learn from. Skips without RHVoice."""
     if not (native.root / "usr/bin/RHVoice-test").exists():
         pytest.skip(f"no RHVoice in {native.root}")
+    try:
+        native.with_every_voice()
+    except MissingPart as error:
+        pytest.skip(str(error))
     return _spoken(native.root, text, voice)
 
 
@@ -82,7 +87,7 @@ def spoken(native: Native, text: str, voice: str = "tatiana") -> Samples:
 def _spoken(root: Path, text: str, voice: str) -> Samples:
     native = Native(root)
     command = tuple(native.command("usr/bin/RHVoice-test"))
-    sound = asyncio.run(Synthesiser("rhvoice", command, voice, native.environment()).speak(text))
+    sound = asyncio.run(Synthesiser("rhvoice", command, voice, native.with_every_voice()).speak(text))
     return at_rate(sound, RATE).samples * np.float32(0.5)
 
 

@@ -231,7 +231,7 @@ class Studio:
     def _voice(self, piece: Spoken) -> Synthesiser:
         rate, pitch = str(piece.rate), str(piece.pitch)
         command = (*self._native.command("usr/bin/RHVoice-test"), "-r", rate, "-t", pitch)
-        return Synthesiser("rhvoice", command, piece.voice, self._native.environment())
+        return Synthesiser("rhvoice", command, piece.voice, self._native.with_every_voice())
 
     def file(self, piece: Spoken) -> Path:
         return self._folder / f"{piece.name}.wav"
@@ -258,7 +258,7 @@ def behind(phrases: Iterable[Phrase], voices: Sequence[str]) -> list[Spoken]:
 def native_tree(root: Path) -> Native:
     native = Native(root)
     try:
-        native.environment()
+        native.with_every_voice()
     except MissingPart as fault:
         raise NoVoices(root) from fault
     return native

@@ -14,6 +14,7 @@ import pytest_asyncio
 from appliance.native import Native
 from demo import sound
 from demo.softphone import PhoneCall, PhoneError, Softphone
+from ivr.errors import MissingPart
 from ivr.settings import Settings
 from ivr.speech.ears import NO_MODEL, find_model
 from ivr.speech.sound import as_pcm
@@ -66,11 +67,11 @@ async def nobody_is_on_the_line(house: Running) -> AsyncIterator[None]:
 @pytest.fixture(scope="module")
 def speak(native: Native) -> Speak:
     """Speech as a softphone says it."""
-    if not (native.root / "usr/share/RHVoice/voices" / STRANGER).is_dir():
-        pytest.skip(f"the voice {STRANGER} is not here")
-    program = Synthesiser(
-        "rhvoice", tuple(native.command("usr/bin/RHVoice-test")), STRANGER, native.environment()
-    )
+    try:
+        environment = native.with_every_voice()
+    except MissingPart as error:
+        pytest.skip(str(error))
+    program = Synthesiser("rhvoice", tuple(native.command("usr/bin/RHVoice-test")), STRANGER, environment)
 
     async def speak(text: str) -> sound.Sound:
         spoken = at_rate(await program.speak(text), sound.RATE)
