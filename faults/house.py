@@ -106,7 +106,7 @@ PITCHES = {
     **dict.fromkeys(("survey_opted_out", "survey_refused", "survey_later"), Pitch.GOODBYE),
 }
 """Of the prompts by name; the others are beeps."""
-AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, sqlite3.DatabaseError)
 
 
 class NotWithin(DozvonError):
@@ -296,9 +296,12 @@ class House:
             yield phone
 
     async def _is_registered(self, extension: str) -> bool:
-        with contextlib.closing(sqlite3.connect(self.home / "asterisk" / "astdb.sqlite3")) as kept:
+        """A copy is looked at: while somebody reads the file itself Asterisk cannot commit, and takes it back."""
+        file = await asyncio.to_thread((self.home / "asterisk" / "astdb.sqlite3").read_bytes)
+        with contextlib.closing(sqlite3.connect(":memory:")) as copy:
+            copy.deserialize(file)
             key = f"/registrar/contact/{extension};%"
-            return bool(kept.execute("SELECT 1 FROM astdb WHERE key LIKE ?", [key]).fetchone())
+            return bool(copy.execute("SELECT 1 FROM astdb WHERE key LIKE ?", [key]).fetchone())
 
     @property
     def _sip(self) -> str:
