@@ -5,6 +5,7 @@
     var/native/root       Asterisk, RHVoice, espeak-ng, sipp: Debian packages, unpacked, not installed
     var/native/archives   the packages as they were fetched, for the next time
     var/venv              this project and what it stands on
+    var/ears/native       with the extra `ears`: people's recordings, which a model of our own learns from
 
 Standard library only: nothing else exists yet when this runs. When all is there it returns at once.
 What is fetched comes from where this machine's apt and pip are set up to fetch from.
@@ -37,6 +38,7 @@ from ivr.errors import MissingPart
 
 PROJECT = Path(__file__).resolve().parent.parent
 PACKAGES = Path(__file__).with_name("packages.txt")
+EARS_PACKAGES = PROJECT / "ears" / "packages.txt"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 ASTERISK_MAJOR = 22
@@ -78,15 +80,17 @@ def prepare(var: Path, extras: frozenset[str]) -> None:
     """Everything under `var` that a start needs. Idempotent; two at once wait for each other."""
     if sys.version_info < (3, 11):  # noqa: UP036 - it is the system's python3 that runs this
         raise MissingPart("Python", f"{sys.executable} is older than 3.11", "make PYTHON=/path/to/python3.11")
-    plan = Plan.read(PACKAGES)
-    tree = Tree(var / "native", plan)
+    tree = Tree(var / "native", Plan.read(PACKAGES))
+    trees = [tree, Tree(var / "ears" / "native", Plan.read(EARS_PACKAGES))] if "ears" in extras else [tree]
     packages = PythonPackages(var / "venv", extras)
-    if tree.is_there() and packages.are_there():
+    if all(each.is_there() for each in trees) and packages.are_there():
         return
     var.mkdir(parents=True, exist_ok=True)
     with alone(var / "bootstrap.lock"):
-        if not tree.is_there():
-            tree.make()
+        for each in trees:
+            if not each.is_there():
+                each.make()
+        tree.native.check()
         if not packages.are_there():
             packages.install(tree.native)
 
@@ -154,10 +158,13 @@ class Plan:
     """Package → the version that was tried."""
     leave: tuple[str, ...]
     omit: tuple[str, ...]
+    key: str = "-"
+    """Another for another plan, or another kind of machine."""
 
     @classmethod
     def read(cls, file: Path) -> Plan:
-        lines = [line.split("#")[0].split() for line in file.read_text().splitlines()]
+        text = file.read_text()
+        lines = [line.split("#")[0].split() for line in text.splitlines()]
         said: dict[str, list[Any]] = {"suite": [], "want": [], "leave": [], "omit": []}
         for verb, *words in filter(None, lines):
             said[verb].append(words)
@@ -168,6 +175,7 @@ class Plan:
             want=dict(said["want"]),
             leave=tuple(pattern for [pattern] in said["leave"]),
             omit=tuple(pattern for [pattern] in said["omit"]),
+            key=_hash(text.encode(), os.uname().machine.encode()),
         )
 
     def unpacks(self, package: str) -> bool:
@@ -200,7 +208,7 @@ def offered(uris: str) -> list[Archive]:
 def changed(plan: Plan, archives: Sequence[Archive]) -> list[str]:
     """A sentence for each wanted package that is not of the version that was tried."""
     now = {archive.package: archive.version for archive in archives}
-    if int(re.sub(r"^\d+:", "", now["asterisk"]).split(".")[0]) != ASTERISK_MAJOR:
+    if "asterisk" in now and int(re.sub(r"^\d+:", "", now["asterisk"]).split(".")[0]) != ASTERISK_MAJOR:
         raise MissingPart(
             "Asterisk",
             f"the mirror offers {now['asterisk']}, and this hotline is made for Asterisk {ASTERISK_MAJOR}",
@@ -229,7 +237,7 @@ class Tree:
 
     def is_there(self) -> bool:
         """The tree is renamed into its place only when whole, and carries the plan it was made from."""
-        return _text(self.root / STAMP) == self._key()
+        return _text(self.root / STAMP) == self.plan.key
 
     def make(self) -> None:
         apt = Apt.of_this_machine(self.folder)
@@ -240,7 +248,6 @@ class Tree:
             print(f"another version than was tried: {sentence}", flush=True)
         apt.fetch(self.plan, archives, mirror)
         self.unpack([archive for archive in archives if self.plan.unpacks(archive.package)])
-        self.native.check()
 
     def unpack(self, archives: Sequence[Archive]) -> None:
         """All of `archives` into a new tree beside the old, then in its place at one stroke."""
@@ -253,7 +260,7 @@ class Tree:
             for count, _ in enumerate(work, start=1):
                 progress.at(count / len(archives), f"{count} of {len(archives)} packages")
         progress.done(f"{len(archives)} packages in {self.root}")
-        (new / STAMP).write_text(self._key())
+        (new / STAMP).write_text(self.plan.key)
         shutil.rmtree(old, ignore_errors=True)
         if self.root.exists():
             self.root.rename(old)
@@ -276,9 +283,6 @@ class Tree:
                 f"it cannot be unpacked: {unpacked.stderr.strip()[-300:] or 'the file is damaged'}",
                 "start again: it has been removed and will be fetched anew",
             )
-
-    def _key(self) -> str:
-        return _hash(PACKAGES.read_bytes(), os.uname().machine.encode())
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,8 @@ class Native:
 
     def command(self, program: str, *arguments: str | Path) -> list[str]:
         """The command line that starts `program` (a path in the tree, "usr/sbin/asterisk")."""
-        libraries = ":".join(map(str, (self.libraries, self.libraries / "pulseaudio")))
+        plugins = self.libraries.glob("fst/*")  # OpenFst's kinds of graph
+        libraries = ":".join(map(str, (self.libraries, self.libraries / "pulseaudio", *plugins)))
         loader = [str(self.loader), "--library-path", libraries, "--argv0", program]
         return [*loader, str(self.root / program), *map(str, arguments)]
 

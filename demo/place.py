@@ -11,7 +11,7 @@ from pathlib import Path
 from appliance.hotline import Hotline
 from appliance.supervisor import Supervisor
 from ivr.settings import Settings
-from ivr.speech.ears import find_model
+from ivr.speech.models import find_model
 
 
 def free_ports(count: int) -> list[int]:

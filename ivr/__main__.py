@@ -26,29 +26,15 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from appliance.secrets import completed
-from callback import rules as chase
 from directory import importer
 from ivr import logs
 from ivr.app import now, serve
-from ivr.cli import blocks, promises, reports, surveys, tickets
+from ivr.cli import blocks, check, promises, reports, surveys, tickets
 from ivr.cli.shown import cell, ledger_of, table
-from ivr.dialplan import rules
-from ivr.dialplan.understanding import Pack
 from ivr.errors import DozvonError
 from ivr.prepare import prepare
 from ivr.settings import Settings
-from ivr.speech.ears import OTHER_WAYS, calls_at_once, find_model, open_ears, self_test
-from ivr.speech.phrasebook import Phrasebook
 from ivr.voices import voice
-from robocalls import rules as survey_rules
-from tickets import limits
-
-NO_TRUNK = (
-    "no trunk (see DOZVON_DIAL_OUT); under make run, through the softphone that is logged in as resident"
-)
-
-SOME = 24
-"""Words shown of many."""
 
 Command = Callable[[argparse.Namespace, Settings], Awaitable[int]]
 
@@ -86,10 +72,11 @@ def _parser() -> argparse.ArgumentParser:
         return made
 
     command("serve", _serve, "run the controller")
-    check = command(
-        "check", _check, "look at settings, rules, phrases and the robot's ears without starting anything"
+    check.arguments(
+        command(
+            "check", check.check, "look at settings, rules, phrases and the robot's ears, starting nothing"
+        )
     )
-    check.add_argument("--words", action="store_true", help="every word that the ears do not know")
     command("prepare", _prepare, "migrate, render prompts and Asterisk's files, and end")
     take = command("import", _import, "take companies, dispatchers or residents in from a CSV file")
     take.add_argument("file", type=Path)
@@ -119,50 +106,6 @@ async def _serve(_: argparse.Namespace, settings: Settings) -> int:
     settings = completed(settings)
     await serve(settings, await voice(settings), stop)
     return 0
-
-
-async def _check(options: argparse.Namespace, settings: Settings) -> int:
-    law = limits.read()
-    ladder = chase.read(settings.chase).ladder
-    read = rules.read(settings.dialplan)
-    phrases = Phrasebook.read(settings.dialplan / "phrases" / f"{settings.language}.toml")
-    problems = [*phrases.unknown(sorted(read.prompts())), *rules.unknown_categories(read, law.categories)]
-    for problem in problems:
-        print(problem, file=sys.stderr)
-    if not problems:
-        print(
-            f"good: {len(read.menus)} menus, {len(read.ways)} ways to the queue, {len(phrases.phrases)} phrases, "
-            f"{len(law.clocks)} clocks, {len(ladder)} steps of the chase"
-        )
-        print(f"residents are called back through {settings.outbound or NO_TRUNK}")
-        await _check_robot(settings, options.words)
-    return 1 if problems else 0
-
-
-async def _check_robot(settings: Settings, all_words: bool) -> None:
-    """Whom the robot may ring, and what it understands."""
-    rules, pack = survey_rules.read(settings.surveys), Pack.read(settings.language)
-    print(f"after a job residents are asked by the robot, {len(rules.ladder)} steps of tries")
-    model = find_model(settings)
-    if model is None:
-        print(f"the robot has no ears: it asks for keys; {OTHER_WAYS}")
-        return
-    ears = open_ears(model)
-    missing = ears.missing(pack.words())
-    print(
-        f"the robot hears with {ears.name}: {len(pack.words()) - len(missing)} of {len(pack.words())} words"
-    )
-    if missing:
-        shown = missing if all_words else missing[:SOME]
-        more = f" … and {len(missing) - SOME} more, see --words" if len(shown) < len(missing) else ""
-        print(f"  words it does not know, and takes for other speech: {', '.join(shown)}{more}")
-    if (speaks := await voice(settings)) is not None:
-        trial = await self_test(ears, speaks)
-        heard = zip(trial.said, trial.understood, strict=True)
-        print(
-            "  tried: " + "; ".join(f"said «{said}», understood «{understood}»" for said, understood in heard)
-        )
-        print(f"  it can follow {calls_at_once(trial.factor)} calls at once")
 
 
 async def _prepare(_: argparse.Namespace, settings: Settings) -> int:

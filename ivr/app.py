@@ -317,6 +317,7 @@ class Controller:
             if (model := find_model(self.settings)) is None:
                 log.warning("the robot has no ears, it asks for keys: %s", OTHER_WAYS)
             else:
+                model = await asyncio.to_thread(served, model, self.pack.words(), self.settings)
                 self.ears = await asyncio.to_thread(open_ears, model)
                 calls = await self._try_ears(self.ears)
         except MissingPart as error:

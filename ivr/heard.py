@@ -16,6 +16,17 @@ class Word:
     """As the grammar spells it, or UNKNOWN."""
     confidence: float
     """0 to 1."""
+    seconds: float = 0.0
+    """How long it was; 0.0 where the ears cannot tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One of the ways to understand a stretch of sound as words."""
+
+    words: tuple[Word, ...]
+    share: float
+    """Of all that it may have been, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +38,8 @@ class Heard:
     """How long it was, silence before and after left out."""
     pitch: float | None = None
     """The voice's median, Hz; None when too little of it was voiced."""
+    readings: tuple[Reading, ...] = ()
+    """What it may have been, the likeliest first; none where the ears do not say."""
 
     @property
     def text(self) -> str:

@@ -33,7 +33,8 @@ from tqdm import tqdm
 
 from ivr.errors import DozvonError, MissingPart, did_you_mean
 from ivr.settings import Settings
-from ivr.speech.ears import is_model, open_ears, self_test
+from ivr.speech.ears import open_ears, self_test
+from ivr.speech.models import choose_model, is_model
 from ivr.voices import voice
 
 SITE = "https://alphacephei.com/vosk/models/"
@@ -86,6 +87,7 @@ def fetch(name: str, folder: Path, settings: Settings, site: str = SITE) -> Path
     model = folder / name
     if is_model(model):
         print(f"{model} is there already")
+        print(_taken_or_not(model, settings))
         return model
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder):
@@ -98,8 +100,21 @@ def fetch(name: str, folder: Path, settings: Settings, site: str = SITE) -> Path
             fresh.replace(model)
         (folder / f"{name}.sha256").write_text(f"{digest}  {name}.zip\n")
         archive.unlink()
-    print(f"{model} is what the robot hears with from its next start on")
+    print(_taken_or_not(model, settings))
     return model
+
+
+def _taken_or_not(model: Path, settings: Settings) -> str:
+    """Will the robot hear with it? And if not, what would make it."""
+    choice = choose_model(settings)
+    if choice.folder is not None and choice.folder.resolve() == model.resolve():
+        return f"{model} is what the robot hears with from its next start on"
+    instead = f"hears with {choice.folder}" if choice.folder else "asks for keys"
+    return (
+        f"{model} is here, but the robot {instead} ({choice.why})\n"
+        f"to hear with the new one, set DOZVON_MODEL={model.resolve()} and start again; to compare them first:\n"
+        f"    python -m bench.speech --model {model}"
+    )
 
 
 @contextlib.contextmanager

@@ -69,7 +69,7 @@ class Talker:
     def hear_with(self, ears: Recogniser | None) -> None:
         self.ears = ears
         if ears is not None:
-            self.pack = self.pack.heard_by(ears.missing(self.pack.words()))
+            self.pack = self.pack.heard_by(ears.missing(self.pack.words()), ears.trust)
 
     def follow(self, call: Call, fact: Fact) -> None:
         """Nobody waits any more for the stream of a call that has ended."""

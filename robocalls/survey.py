@@ -526,9 +526,9 @@ class _Talk:
             case Rating() if self.waits_for_grown_up and heard.pitch is None:
                 reply = Lost.UNSURE  # it may still be the child
             case Rating(value, confidence, also=also):
-                reply = Rates(value, confidence >= self.pack.sure, By.VOICE, detail, also)
+                reply = Rates(value, confidence >= self.pack.thresholds[about].sure, By.VOICE, detail, also)
             case Wish(intent, confidence):
-                reply = Wants(intent, confidence >= self.pack.sure, By.VOICE, detail)
+                reply = Wants(intent, confidence >= self.pack.thresholds[about].sure, By.VOICE, detail)
             case Unsure(Why.NOTHING):
                 reply = Lost.NOTHING
             case _:

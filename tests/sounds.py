@@ -14,7 +14,8 @@ import pytest
 from appliance.native import Native
 from ivr.errors import MissingPart
 from ivr.settings import Settings
-from ivr.speech.ears import find_model, from_alaw
+from ivr.speech.ears import from_alaw
+from ivr.speech.models import find_model
 from ivr.speech.sound import as_alaw, as_pcm
 from ivr.speech.voice import Synthesiser, at_rate
 

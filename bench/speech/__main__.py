@@ -12,7 +12,6 @@ import json
 import os
 import platform
 import random
-import re
 import sys
 import time
 from collections.abc import Sequence
@@ -23,19 +22,23 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.speech import bargein, capacity, clips, judge, report
+from bench.speech import bargein, capacity, clips, judge, people, report, streams
 from bench.speech.capacity import Kind, Step
 from bench.speech.clips import NONE, Clip, Phrase, Spoken, Studio
+from bench.speech.measured import Measured
+from bench.speech.noises import Background
 from bench.speech.paced import Load
-from bench.speech.report import Measured
-from bench.speech.spoil import CLEAN, Background
+from bench.speech.spoil import CLEAN
 from ivr import logs
+from ivr.dialplan.understanding import Pack
 from ivr.errors import DozvonError, MissingPart
 from ivr.settings import Settings
-from ivr.speech.ears import find_model
+from ivr.speech import calibration
+from ivr.speech.models import choose_model
 
-PARTS = ("table", "latency", "bargein", "capacity")
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "speech.md"
+PARTS = ("table", "latency", "bargein", "capacity", "streams")
+PROJECT = Path(__file__).resolve().parents[2]
+DOCUMENT = PROJECT / "docs" / "speech.md"
 PROMPT_VOICE = "anna"
 """The hotline's own."""
 PROMPT = (
@@ -45,6 +48,8 @@ PROMPT = (
 CLOCK_CALLS = 4
 ANSWERS = 160
 """Different clips in the measurements on the clock."""
+STREAM_CLIPS = 48
+"""… and of streams."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,64 +71,86 @@ FULL = Plan(quick=False, clock=90.0, step=12.0, noise=1.0, interruptions=60)
 
 
 class BenchSpeech:
-    """One go."""
+    """One go. What is not about the model (delays, barge-in, calls at once) is measured with the first."""
 
-    def __init__(self, settings: Settings, model: Path, voices: str, plan: Plan) -> None:
+    def __init__(
+        self, settings: Settings, models: Sequence[Path], voices: str, plan: Plan, own: Path | None = None
+    ) -> None:
         self._home = settings.home / "bench-speech"
         self._home.mkdir(parents=True, exist_ok=True)
         self._plan = plan
         native = clips.native_tree(settings.native or settings.home / "native" / "root")
-        known = clips.voices_for(model.name)
+        known = clips.voices_for(*(model.name for model in models))
         used = known.training if voices == "training" else known.held_out
         self._phrases = clips.read_phrases()
         if voices == "held-out":
-            self._phrases += clips.recorded(native.sounds)
+            self._phrases += people.digits(native.sounds)
+        if own is not None:
+            self._phrases += people.given(own, Pack.read(settings.language))
         self._clips = list(clips.plan(self._phrases, used, quick=plan.quick))
         self._behind = clips.behind(self._phrases, used)
         self._prompt = Spoken(Phrase(PROMPT, "prompt", NONE), PROMPT_VOICE)
         self._studio = Studio(native, self._home / "spoken")
-        self._bench = judge.Bench(
-            model, settings.language, native.root, self._home / "spoken", self._home / "babble.npy"
-        )
-        self.measured = Measured(model.name, known, used, f"{datetime.now():%d.%m.%Y}", machine())  # noqa: DTZ005
+        self._benches = [
+            judge.Bench(
+                model, settings.language, native.root, self._home / "spoken", self._home / "babble.npy"
+            )
+            for model in models
+        ]
+        self.measured = [
+            Measured(
+                clips.called(model.name), clips.voices_for(model.name), used,
+                f"{datetime.now():%d.%m.%Y}", machine(),  # noqa: DTZ005
+                size=size_of(model), calibration=calibration.of_model(model),
+            )
+            for model in models
+        ]  # fmt: skip
+
+    @property
+    def _first(self) -> Measured:
+        return self.measured[0]
 
     def prepare(self) -> None:
-        """Everything spoken; and the model and the words open at all."""
-        ears, pack = judge.opened(self._bench)
-        texts = {one.text: tuple(re.findall(r"[а-яё]+", one.text.lower())) for one in self._phrases}
-        self.measured.known = frozenset(text for text, words in texts.items() if not ears.missing(words))
-        self.measured.unknown = ears.missing(pack.words())
-        self.measured.listened_for = len(pack.words())
-        say(
-            f"model {ears.name}; of {self.measured.listened_for} words it does not know {len(self.measured.unknown)}"
-        )
-        ears.close()
+        """Everything spoken; and the models and the words open at all."""
+        for bench, measured in zip(self._benches, self.measured, strict=True):
+            self._look_into(bench, measured)
         asyncio.run(
             self._studio.speak_all([*(clip.spoken for clip in self._clips), *self._behind, self._prompt])
         )
-        np.save(self._bench.babble, self._studio.babble(self._behind))
+        np.save(self._benches[0].babble, self._studio.babble(self._behind))
+
+    def _look_into(self, bench: judge.Bench, measured: Measured) -> None:
+        """What the model knows."""
+        ears, pack = judge.opened(bench)
+        texts = {one.text: people.words_of(one.text) for one in self._phrases}
+        measured.known = frozenset(text for text, words in texts.items() if not ears.missing(words))
+        measured.unknown = ears.missing(pack.words())
+        measured.listened_for = len(pack.words())
+        say(f"{measured.model}: of {measured.listened_for} words it does not know {len(measured.unknown)}")
+        ears.close()
 
     def table(self) -> None:
-        say(f"{len(self._clips)} clips of {len(self._phrases)} phrases, {', '.join(self.measured.used)}")
-        began = time.perf_counter()
-        with clips.progress(len(self._clips), "judging") as bar:
-            self.measured.judged = judge.hear_all(self._bench, self._clips, bar)
-        self.measured.unpaced = time.perf_counter() - began
+        say(f"{len(self._clips)} clips of {len(self._phrases)} phrases, {', '.join(self._first.used)}")
+        for bench, measured in zip(self._benches, self.measured, strict=True):
+            began = time.perf_counter()
+            with clips.progress(len(self._clips), measured.model) as bar:
+                measured.judged = judge.hear_all(bench, self._clips, bar)
+            measured.unpaced = time.perf_counter() - began
 
     def latency(self) -> None:
         say(f"{CLOCK_CALLS} calls by the clock, {self._plan.clock:.0f} s")
-        self.measured.clock = capacity.measure(self._step(Kind.ANSWERS, CLOCK_CALLS, self._plan.clock))
+        self._first.clock = capacity.measure(self._step(Kind.ANSWERS, CLOCK_CALLS, self._plan.clock))
 
     def bargein(self) -> None:
         say("barge-in: noise, echoes of our own prompt, speech over both")
-        prompt, babble = self._studio.samples(self._prompt), np.load(self._bench.babble)
-        self.measured.false_starts = bargein.false_starts(prompt, babble, self._plan.noise)
+        prompt, babble = self._studio.samples(self._prompt), np.load(self._benches[0].babble)
+        self._first.false_starts = bargein.false_starts(prompt, babble, self._plan.noise)
         answers = [
             clip for clip in self._clips if clip.condition is CLEAN and clip.spoken.phrase.means != NONE
         ]
         some = random.Random(4).sample(answers, min(self._plan.interruptions, len(answers)))  # noqa: S311
         speeches = [self._studio.samples(clip.spoken) for clip in some]
-        self.measured.interrupted = bargein.interrupted(prompt, speeches)
+        self._first.interrupted = bargein.interrupted(prompt, speeches)
 
     def capacity(self) -> None:
         def load_of(calls: int) -> Load:
@@ -132,25 +159,33 @@ class BenchSpeech:
             return load
 
         say(f"how many calls at once: {self._plan.step:.0f} s each")
-        self.measured.steps, self.measured.held = capacity.most(load_of)
-        calls = max(16, self.measured.held // 2)
+        self._first.steps, self._first.held = capacity.most(load_of)
+        calls = max(16, self._first.held // 2)
         for kind, name in (
             (Kind.NOBODY, "frames fed to nobody: the floor"),
             (Kind.SILENCE, "silence"),
             (Kind.TALK, "talk without a pause"),
         ):
-            self.measured.alone[name] = capacity.measure(self._step(kind, calls, self._plan.step))
+            self._first.alone[name] = capacity.measure(self._step(kind, calls, self._plan.step))
+
+    def streams(self) -> None:
+        say("how many recognisers hold real time: about two minutes a model")
+        some = tuple(clip for clip in self._answers(self._first) if clip.condition is CLEAN)[:STREAM_CLIPS]
+        for bench, measured in zip(self._benches, self.measured, strict=True):
+            step = Step(bench, some, Kind.STREAM, streams.FIRST, streams.LASTS)
+            say(measured.model)
+            measured.streams = streams.measure(step, say)
 
     def _step(self, kind: Kind, calls: int, lasts: float) -> Step:
-        return Step(self._bench, self._answers(), kind, calls, lasts)
+        return Step(self._benches[0], self._answers(self._first), kind, calls, lasts)
 
-    def _answers(self) -> tuple[Clip, ...]:
+    def _answers(self, measured: Measured) -> tuple[Clip, ...]:
         """What is said on the clock: answers in words the model knows."""
         fitting = [
             clip
             for clip in self._clips
             if clip.spoken.phrase.means != NONE
-            and clip.spoken.phrase.text in self.measured.known
+            and clip.spoken.phrase.text in measured.known
             and clip.condition.name in {"clean", "20 dB", "loss 1 %"}
             and clip.condition.noise is not Background.BABBLE  # talk that goes on has no end to measure from
         ]
@@ -175,11 +210,20 @@ def say(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
 
 
-def model_for(settings: Settings, named: str | None) -> Path:
-    model = Path(named).resolve() if named else find_model(settings)
-    if model is None:
+def size_of(model: Path) -> float:
+    """MB on disk."""
+    return sum(file.stat().st_size for file in model.rglob("*") if file.is_file()) / 1e6
+
+
+def models_for(settings: Settings, named: Sequence[str]) -> list[Path]:
+    """Those that are named, or every one that is here: first the one the robot would take."""
+    if named:
+        return [Path(folder).resolve() for folder in named]
+    choice = choose_model(settings)
+    models = [*([choice.folder] if choice.folder else []), *(folder for folder, _ in choice.others)]
+    if not models:
         raise MissingPart("the ears", "no model is here", "run `make model`, or name one: --model FOLDER")
-    return model
+    return models
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -189,7 +233,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--quick", action="store_true", help="a couple of minutes; docs/speech.md stays as it is"
     )
-    parser.add_argument("--model", metavar="FOLDER", help="another than the one the robot would take")
+    parser.add_argument(
+        "--model", metavar="FOLDER", action="append", default=[],
+        help="this one and no other; several are compared. Without it: every model that is here",
+    )  # fmt: skip
+    parser.add_argument(
+        "--clips", metavar="FOLDER", type=Path,
+        help=f"hear these recordings, too: WAV files, and {people.TEXT} with a file's name, a tab, what is said",
+    )  # fmt: skip
     parser.add_argument(
         "--voices", choices=("held-out", "training"), default="held-out",
         help="training: the voices the model learned from, to tune on; docs/speech.md stays as it is",
@@ -200,13 +251,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         logs.set_up("warning")
         settings = Settings.read()
-        model = model_for(settings, options.model)
-        bench = BenchSpeech(settings, model, options.voices, QUICK if options.quick else FULL)
+        models, plan = models_for(settings, options.model), QUICK if options.quick else FULL
+        bench = BenchSpeech(settings, models, options.voices, plan, options.clips)
         bench.prepare()
         for part in options.only or PARTS:
             getattr(bench, part)()
-        whole = not options.quick and not options.only and options.voices == "held-out"
-        bench.write(DOCUMENT if whole else None)
+        own = options.quick or options.only or options.clips or options.voices != "held-out"
+        bench.write(None if own else DOCUMENT)
     except BrokenProcessPool:
         print(
             "\na process of the benchmark was killed; what to do: see what the kernel says, start again",

@@ -20,7 +20,7 @@ import numpy as np
 from bench.figures import percentile
 from bench.speech import spoil
 from bench.speech.hearing import FRAME
-from bench.speech.spoil import Background
+from bench.speech.noises import RATE, Background, in_band, noise
 from ivr.heard import Noise
 from ivr.speech.activity import Detectors
 from ivr.speech.listener import Event, Listener, SpeechBegan
@@ -88,7 +88,7 @@ class Interrupted:
 def false_starts(prompt: Samples, babble: Samples, minutes: float) -> list[FalseStarts]:
     """Noise of every kind and level, knocks, and echoes of the prompt. `prompt`: 8 kHz."""
     chance = np.random.default_rng(3)
-    length = int(minutes * 60 * spoil.RATE)
+    length = int(minutes * 60 * RATE)
     lines: list[tuple[str, Samples, Samples | None]] = [
         (f"{kind} noise at {level} dBFS", _noise(kind, level, length, babble, chance), None)
         for kind in (Background.WHITE, Background.PINK, Background.HUM)
@@ -122,14 +122,14 @@ def back(said: Samples, echo: Echo, chance: np.random.Generator) -> Samples:
     earliest, latest, fades, blur = (
         (0.010, 0.060, 0.004, 0.3) if echo.way is Way.LINE else (0.050, 0.200, 0.040, 1.0)
     )
-    moments = np.arange(int(8 * fades * spoil.RATE)) / spoil.RATE
+    moments = np.arange(int(8 * fades * RATE)) / RATE
     room = np.exp(-moments / fades) * chance.standard_normal(len(moments))
     room *= blur / np.sqrt(np.sum(room**2))
     room[0] = 1.0
     length = len(said) + len(room) - 1
     wet = np.fft.irfft(np.fft.rfft(said, length) * np.fft.rfft(room, length), length)
-    later = np.pad(wet, (int(chance.uniform(earliest, latest) * spoil.RATE), 0))[: len(said)]
-    return spoil.at_level(spoil.in_band(later.astype(np.float32)), PROMPT_LEVEL - echo.loss)
+    later = np.pad(wet, (int(chance.uniform(earliest, latest) * RATE), 0))[: len(said)]
+    return spoil.at_level(in_band(later.astype(np.float32)), PROMPT_LEVEL - echo.loss)
 
 
 def _interrupt(prompt: Samples, speeches: Sequence[Samples], echo: Echo) -> Interrupted:
@@ -137,10 +137,10 @@ def _interrupt(prompt: Samples, speeches: Sequence[Samples], echo: Echo) -> Inte
     missed = early = 0
     for number, speech in enumerate(speeches):
         chance = np.random.default_rng(number)
-        voice = spoil.at_level(spoil.in_band(speech), chance.uniform(spoil.QUIETEST, spoil.LOUDEST))
+        voice = spoil.at_level(in_band(speech), chance.uniform(spoil.QUIETEST, spoil.LOUDEST))
         begins, ends = spoil.extent(voice)
         before = chance.uniform(1.0, 2.0)
-        line = np.pad(voice, (int(before * spoil.RATE), spoil.RATE))
+        line = np.pad(voice, (int(before * RATE), RATE))
         said = _prompts(prompt, len(line))
         line = line + spoil.surroundings(len(line), spoil.CLEAN, 0.0, line, chance)
         line = line + back(said, echo, chance)
@@ -160,7 +160,7 @@ def _false_starts(what: str, line: Samples, played: Samples | None) -> FalseStar
     told = [event for _, event in asyncio.run(_told(line, played))]
     return FalseStarts(
         what,
-        minutes=len(line) / spoil.RATE / 60,
+        minutes=len(line) / RATE / 60,
         starts=sum(isinstance(event, SpeechBegan) for event in told),
         machines=told.count(Noise.MACHINE),
     )
@@ -191,14 +191,14 @@ def _frames(line: Samples, played: Samples | None) -> Iterator[tuple[bytes, byte
 
 def _prompts(prompt: Samples, length: int) -> Samples:
     """The prompt again and again, a second between."""
-    once = np.pad(spoil.at_level(prompt, PROMPT_LEVEL), (0, spoil.RATE))
+    once = np.pad(spoil.at_level(prompt, PROMPT_LEVEL), (0, RATE))
     return np.resize(once, length).astype(np.float32)
 
 
 def _noise(
     kind: Background, level: float, length: int, babble: Samples, chance: np.random.Generator
 ) -> Samples:
-    sound = spoil.noise(kind, length, babble, chance)
+    sound = noise(kind, length, babble, chance)
     rms = 10 * np.log10(np.mean(sound.astype(np.float64) ** 2) + 1e-12)
     return sound * np.float32(10 ** ((level - rms) / 20))
 
@@ -206,9 +206,9 @@ def _noise(
 def _knocks(length: int, chance: np.random.Generator) -> Samples:
     """One about every two seconds: a click of a few milliseconds or a thump of fifty."""
     line = np.zeros(length, np.float32)
-    for _ in range(length // (2 * spoil.RATE)):
-        lasts = int(chance.choice([0.003, 0.01, 0.05]) * spoil.RATE)
+    for _ in range(length // (2 * RATE)):
+        lasts = int(chance.choice([0.003, 0.01, 0.05]) * RATE)
         at = int(chance.integers(0, length - 5 * lasts))
         burst = chance.standard_normal(5 * lasts) * np.exp(-np.arange(5 * lasts) / lasts)
         line[at : at + 5 * lasts] += (burst * 10 ** (chance.uniform(-35, -12) / 20)).astype(np.float32)
-    return spoil.in_band(line) + spoil.surroundings(length, spoil.CLEAN, 0.0, line, chance)
+    return in_band(line) + spoil.surroundings(length, spoil.CLEAN, 0.0, line, chance)

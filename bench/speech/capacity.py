@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -21,10 +22,12 @@ import numpy as np
 from appliance.native import Native
 from bench.speech import spoil
 from bench.speech.clips import Clip, Studio
+from bench.speech.hearing import FRAME
 from bench.speech.judge import Bench, opened
-from bench.speech.paced import Caller, Load, Moments, on_the_clock
+from bench.speech.noises import RATE
+from bench.speech.paced import Caller, Load, Moments, Stream, on_the_clock
 from bench.speech.spoil import Received
-from ivr.speech.activity import Detectors
+from ivr.speech.activity import Activity, Detectors
 from ivr.speech.sound import Samples
 
 AIM_P50, AIM_P95 = 0.300, 0.600
@@ -35,6 +38,8 @@ MOST = 512
 """Calls at once that are tried."""
 FINER = 3
 """Halvings between the last number that held and the first that did not."""
+SPEECH = 0.25
+"""Its share of what is heard from a resident in a survey: mostly she listens."""
 WARM = 3.0
 """Seconds of calls before the measurement: everything loaded, every pool filled."""
 
@@ -49,6 +54,12 @@ class Kind(StrEnum):
     SILENCE = "silence"
     NOBODY = "nobody"
     """The frames go to nobody: the floor."""
+    STREAM = "stream"
+    """Talk without a pause, and no listener: a recogniser alone."""
+    GATED = "gated stream"
+    """As much silence beside the talk as a survey has, and only what voice activity lets through is recognised."""
+    PIECES = "pieces to nobody"
+    """The floor of both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,7 @@ class Step:
     calls: int
     lasts: float
     """Seconds."""
+    warm: float = WARM
 
 
 def measure(step: Step) -> Load:
@@ -73,15 +85,23 @@ def holds(load: Load) -> bool:
     return load.understood_p50 <= AIM_P50 and load.decided_p95 <= AIM_P95 and load.late_p99 <= LATE
 
 
-def most(load_of: Callable[[int], Load], first: int = 16) -> tuple[list[Load], int]:
+def most(
+    load_of: Callable[[int], Load],
+    first: int = 16,
+    holds: Callable[[Load], bool] = holds,
+    ends: float = math.inf,
+) -> tuple[list[Load], int]:
     """Every load that was tried, and the most calls that held: doubled, then halved in between.
 
-    What does not hold is tried once more: something else may have run on the machine.
+    What does not hold is tried once more: something else may have run on the machine. Nothing is tried after the
+    moment `ends` (`time.monotonic`).
     """
     tried: list[Load] = []
 
     def held(calls: int) -> bool:
         for _ in range(2):
+            if time.monotonic() > ends:
+                return False
             tried.append(load_of(calls))
             if holds(tried[-1]):
                 return True
@@ -105,15 +125,24 @@ def _measure(step: Step) -> Load:
 async def _run(step: Step) -> Load:
     sounds = _sounds(step)
     ears, pack = opened(step.bench)
-    detectors = Detectors()
+    detectors = Detectors(ready=step.calls if step.kind is Kind.GATED else 2)
+    phrases = pack.question("rating").phrases
 
     async def call(number: int, until: float) -> Moments:
         mine = itertools.cycle(sounds[number % len(sounds) :] + sounds[: number % len(sounds)])
-        if step.kind is Kind.NOBODY:
-            return await _nobody(mine, until)
-        return await Caller(ears, detectors, pack).hear(mine, until)
+        match step.kind:
+            case Kind.NOBODY:
+                return await _nobody(mine, until)
+            case Kind.PIECES:
+                return await Stream(None, ()).hear(mine, until, number / step.calls)
+            case Kind.STREAM:
+                return await Stream(ears, phrases).hear(mine, until, number / step.calls)
+            case Kind.GATED:
+                return await Stream(ears, phrases, Activity(detectors)).hear(mine, until, number / step.calls)
+            case _:
+                return await Caller(ears, detectors, pack).hear(mine, until)
 
-    await _together(step.calls, WARM, call)
+    await _together(step.calls, step.warm, call)
     began, spent = time.perf_counter(), time.process_time()
     moments = await _together(step.calls, step.lasts, call)
     return Load.of(moments, step.calls, time.perf_counter() - began, time.process_time() - spent)
@@ -139,6 +168,7 @@ async def _nobody(sounds: Iterator[tuple[Received, str]], until: float) -> Momen
     while loop.time() < until:
         frames = next(sounds)[0].frames
         moments.late += await on_the_clock(frames, lambda frame: None, loop.time())
+        moments.sound += len(frames) * FRAME
     return moments
 
 
@@ -149,17 +179,27 @@ def _sounds(step: Step) -> list[tuple[Received, str]]:
     match step.kind:
         case Kind.SILENCE:
             return [_silence(length=4.0)]
-        case Kind.TALK:
+        case Kind.TALK | Kind.STREAM:
             return _talk(heard)
+        case Kind.GATED:
+            return [(among_silence(sound), asked) for sound, asked in heard]
         case _:
             return heard
 
 
 def _silence(length: float) -> tuple[Received, str]:
     chance = np.random.default_rng(2)
-    line = np.zeros(int(length * spoil.RATE), np.float32)
+    line = np.zeros(int(length * RATE), np.float32)
     quiet = line + spoil.surroundings(len(line), spoil.CLEAN, 0.0, line, chance)
     return Received(tuple(spoil.framed(quiet)), 0.0, length), "rating"
+
+
+def among_silence(sound: Received) -> Received:
+    """The speech, and as much of the line before it as makes SPEECH of it."""
+    speech = sound.frames[int(sound.begins * 50) : int(sound.ends * 50)]
+    length = round(len(speech) * (1 / SPEECH - 1))
+    silence = itertools.islice(itertools.cycle(sound.frames[: int(sound.begins * 50)]), length)
+    return Received((*silence, *speech), length * FRAME, (length + len(speech)) * FRAME)
 
 
 def _talk(heard: Sequence[tuple[Received, str]]) -> list[tuple[Received, str]]:

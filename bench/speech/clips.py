@@ -13,7 +13,8 @@ import sys
 import tomllib
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tqdm import tqdm
 
 from appliance.native import Native
 from bench.speech import spoil
+from bench.speech.noises import RATE, mixed_babble
 from bench.speech.spoil import CLEAN, CONDITIONS, Condition
 from ivr.errors import DozvonError, MissingPart
 from ivr.speech.sound import Samples, Sound, as_wav, read_wav
@@ -36,6 +38,10 @@ REFRESH = 0.2 if sys.stderr.isatty() else 15.0
 """Seconds between two looks of a progress bar: a log file need not hold each of them."""
 BABBLE = 30.0
 """Seconds of talk behind the speaker."""
+CLEAN_VOICES = 6
+"""That say each phrase clean."""
+CHILD_SIZE = 80
+"""A child's throat and mouth, per cent of an adult's."""
 NONE = "none"
 """The meaning of what is no answer."""
 RATINGS = ("1", "2", "3", "4", "5")
@@ -57,7 +63,7 @@ class Phrase:
     few: bool = False
     """Said in fewer variants."""
     recording: str = ""
-    """A person's: the file, under the folder of recorded prompts; else it is synthesised."""
+    """A person's: the file, its path or under the folder of recorded prompts; else it is synthesised."""
 
     @property
     def is_rating(self) -> bool:
@@ -73,11 +79,15 @@ class Spoken:
     rate: int = 100
     """Per cent of the voice's own."""
     pitch: int = 100
+    size: int = 100
+    """Of throat and mouth, per cent: smaller, the formants are higher, as a child's are."""
 
     @property
     def name(self) -> str:
         """The same for what sounds the same; a file's name."""
         said = f"{self.voice} {self.rate} {self.pitch} {self.phrase.recording or self.phrase.text}"
+        if self.size != 100:
+            said += f" {self.size}"
         return hashlib.sha256(said.encode()).hexdigest()[:24]
 
 
@@ -126,73 +136,84 @@ def read_phrases(file: Path = HERE / "phrases.toml") -> list[Phrase]:
     ]
 
 
-def voices_for(model: str, file: Path = HERE / "models.toml") -> Voices:
-    """By the name of the model's folder. A voice counts as trained on when a sibling of it was."""
-    data: dict[str, Any] = tomllib.loads(file.read_text("utf-8"))
-    known: dict[str, Any] = next((entry for entry in data["model"] if model in entry["names"]), {})
+def voices_for(*models: str) -> Voices:
+    """By the names of the models' folders: who is held out is held out from all of them.
+
+    A voice counts as trained on when a sibling of it was.
+    """
+    data = _models()
+    known = [_known(model) for model in models]
     siblings: dict[str, str] = data["siblings"]
-    families = {siblings.get(voice, voice) for voice in known.get("trained_on", ())}
+    families = {siblings.get(voice, voice) for entry in known for voice in entry.get("trained_on", ())}
     free, everyone = data["voices"]["free"], sorted(data["voices"]["free"] + data["voices"]["non_commercial"])
     training = tuple(voice for voice in everyone if siblings.get(voice, voice) in families)
     return Voices(
         training=training,
         held_out=tuple(voice for voice in everyone if voice not in training),
         free=tuple(free),
-        person_in_training=known.get("human_trained_on", False),
+        person_in_training=any(entry.get("human_trained_on", False) for entry in known),
     )
 
 
-def recorded(folder: Path) -> list[Phrase]:
-    """A person's digits: Asterisk's Russian prompts. 1 to 5 are ratings, all other numbers, days and months none."""
-    ratings = {"1": "один", "2": "два", "2n": "две", "3": "три", "4": "четыре", "5": "пять"}
-    others = [
-        *(str(number) for number in (0, *range(6, 21), *range(30, 100, 10))),
-        *(f"h-{number}" for number in (*range(1, 21), 30, 40, 50, 60, 70, 80, 90, "hundred", "thousand")),
-        *(f"day-{number}" for number in range(7)),
-        *(f"mon-{number}" for number in range(12)),
-        "hundred", "thousand", "minus", "oclock", "today", "tomorrow", "yesterday", "a-m", "p-m",
-    ]  # fmt: skip
-    phrases = [
-        Phrase(text, f"{name[0]}, a person", name[0], recording=f"digits/{name}.wav")
-        for name, text in ratings.items()
-    ]
-    phrases += [
-        Phrase(f"digits/{name}", "other numbers, a person", NONE, recording=f"digits/{name}.wav", few=True)
-        for name in others
-    ]
-    return [phrase for phrase in phrases if (folder / phrase.recording).exists()]
+def called(model: str) -> str:
+    """What tables call a model, by the name of its folder."""
+    name: str = _known(model).get("called", model)
+    return name
 
 
-def spoken(phrase: Phrase, voice: str) -> Spoken:
-    """At a rate and a pitch drawn by its name: a quarter as the voice speaks by itself."""
+def _known(model: str) -> dict[str, Any]:
+    return next((entry for entry in _models()["model"] if model in entry["names"]), {})
+
+
+@cache
+def _models(file: Path = HERE / "models.toml") -> dict[str, Any]:
+    return tomllib.loads(file.read_text("utf-8"))
+
+
+def spoken(phrase: Phrase, voice: str, condition: Condition = CLEAN) -> Spoken:
+    """At a rate and a pitch drawn by its name, a quarter as the voice speaks by itself; or as the condition says."""
     if phrase.recording:
         return Spoken(phrase, PERSON)
     chance = random.Random(f"{voice} {phrase.text}")  # noqa: S311 - the same draw in every run
     if chance.random() < 0.25:
-        return Spoken(phrase, voice)
-    return Spoken(phrase, voice, chance.randint(70, 135), chance.randint(82, 122))
+        piece = Spoken(phrase, voice)
+    else:
+        piece = Spoken(phrase, voice, chance.randint(70, 135), chance.randint(82, 122))
+    if condition.child:
+        return _as_a_child(piece)
+    return replace(piece, rate=condition.rate) if condition.rate is not None else piece
+
+
+def _as_a_child(piece: Spoken) -> Spoken:
+    """Near 290 Hz, a throat of four fifths. What makes it smaller plays it faster, so it is spoken slower."""
+    pitch = 115 if piece.voice in _models()["voices"]["high"] else 190
+    return replace(piece, rate=piece.rate * CHILD_SIZE // 100, pitch=pitch, size=CHILD_SIZE)
 
 
 def plan(phrases: Iterable[Phrase], voices: Sequence[str], *, quick: bool = False) -> Iterator[Clip]:
-    """Every answer in every condition by one voice after the other, what is none in every second; clean by each.
+    """Clean by up to six voices; one voice after the other in every condition, or every so many-th (`_every`).
 
-    Quick: every phrase three times, the conditions in turn.
+    Quick: every phrase about three times, the conditions in turn.
     """
     for number, phrase in enumerate(phrases):
-        speakers = (PERSON,) if phrase.recording else voices
-        for voice in speakers[number % len(speakers) :][:1] if quick else speakers:
+        speakers = (PERSON,) if phrase.recording else tuple(voices)
+        first = number % len(speakers)
+        for voice in (speakers[first:] + speakers[:first])[: 1 if quick else CLEAN_VOICES]:
             yield Clip(spoken(phrase, voice), CLEAN)
         for turn, condition in enumerate(CONDITIONS[1:]):
-            if (turn + number) % _every(phrase, quick) == 0:
-                speaker = speakers[(number + turn // _every(phrase, quick) + 1) % len(speakers)]
-                yield Clip(spoken(phrase, speaker), condition)
+            every = _every(phrase, condition, quick)
+            if (turn + number) % every or (phrase.recording and condition.is_speakers):
+                continue
+            speaker = speakers[(number + turn // every + 1) % len(speakers)]
+            yield Clip(spoken(phrase, speaker, condition), condition)
 
 
-def _every(phrase: Phrase, quick: bool) -> int:
-    """One condition of how many a phrase is said in."""
+def _every(phrase: Phrase, condition: Condition, quick: bool) -> int:
+    """One condition of how many a phrase is said in: answers in most; noises there are many of, and they are dear."""
     if quick:
-        return 8
-    return 4 if phrase.few else 2 if phrase.means == NONE else 1
+        return 14
+    weight = 4 if phrase.few else 2 if phrase.means == NONE else 1
+    return weight if condition.snr is None else 2 * weight
 
 
 def progress(total: int, what: str) -> tqdm[Any]:
@@ -208,7 +229,7 @@ class Studio:
 
     async def speak_all(self, wanted: Iterable[Spoken]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        missing = {piece.name: piece for piece in wanted if not self.file(piece).exists()}
+        missing = {piece.name: piece for piece in wanted if not self._is_kept(piece)}
         with progress(len(missing), "speaking") as bar:
             async with asyncio.TaskGroup() as group:
                 for piece in missing.values():
@@ -217,7 +238,7 @@ class Studio:
     async def _speak(self, piece: Spoken, bar: tqdm[Any]) -> None:
         async with self._turn:
             sound = await self._sound(piece)
-            at_8k = await asyncio.to_thread(at_rate, sound, spoil.RATE)
+            at_8k = await asyncio.to_thread(at_rate, sound, RATE)
             whole = self.file(piece).with_suffix(".part")
             whole.write_bytes(as_wav(at_8k))
             whole.rename(self.file(piece))
@@ -225,8 +246,18 @@ class Studio:
 
     async def _sound(self, piece: Spoken) -> Sound:
         if piece.phrase.recording:
-            return read_wav((self._native.sounds / piece.phrase.recording).read_bytes())
-        return await self._voice(piece).speak(piece.phrase.text)
+            return read_wav(self._recording(piece).read_bytes())
+        sound = await self._voice(piece).speak(piece.phrase.text)
+        return Sound(sound.samples, sound.rate * 100 // piece.size)
+
+    def _is_kept(self, piece: Spoken) -> bool:
+        file = self.file(piece)
+        if not piece.phrase.recording or not file.exists():
+            return file.exists()
+        return file.stat().st_mtime >= self._recording(piece).stat().st_mtime
+
+    def _recording(self, piece: Spoken) -> Path:
+        return self._native.sounds / piece.phrase.recording
 
     def _voice(self, piece: Spoken) -> Synthesiser:
         rate, pitch = str(piece.rate), str(piece.pitch)
@@ -242,7 +273,7 @@ class Studio:
     def babble(self, pieces: Sequence[Spoken]) -> Samples:
         """Out of what was spoken anyway: the phrases that are no answer, by several voices."""
         talk = [self.samples(piece) for piece in pieces]
-        return spoil.mixed_babble(talk, BABBLE, np.random.default_rng(1))
+        return mixed_babble(talk, BABBLE, np.random.default_rng(1))
 
     def received(self, clip: Clip, babble: Samples) -> spoil.Received:
         chance = np.random.default_rng(clip.seed)

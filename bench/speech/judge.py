@@ -61,7 +61,7 @@ class Judge:
 
 def opened(bench: Bench) -> tuple[Vosk, Pack]:
     ears, pack = open_ears(bench.model), Pack.read(bench.language)
-    return ears, pack.heard_by(ears.missing(pack.words()))
+    return ears, pack.heard_by(ears.missing(pack.words()), ears.trust)
 
 
 _judges: list[Judge] = []

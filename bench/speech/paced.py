@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import math
 import resource
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from bench.figures import percentile
 from bench.speech.hearing import FRAME
+from bench.speech.noises import RATE
 from bench.speech.spoil import Received
 from ivr.dialplan.understanding import Pack, Rating, Wish
 from ivr.heard import Heard, Question
-from ivr.speech.activity import Detectors
-from ivr.speech.ears import Recogniser
-from ivr.speech.listener import Listener, SpeechBegan
+from ivr.speech.activity import Activity, Detectors
+from ivr.speech.ears import Hearing, Recogniser
+from ivr.speech.listener import LATE, LIKELY, LONGEST, Listener, SpeechBegan
 
 
 @dataclass(slots=True)
@@ -33,6 +37,8 @@ class Moments:
     """How late a frame was fed: the loop was busy."""
     unheard: int = 0
     """Clips of which nothing came."""
+    sound: float = 0.0
+    """Of it that was fed."""
 
     def add(self, other: Moments) -> None:
         self.decided += other.decided
@@ -40,6 +46,7 @@ class Moments:
         self.began += other.began
         self.late += other.late
         self.unheard += other.unheard
+        self.sound += other.sound
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +83,7 @@ class Load:
             decided_p95=percentile(every, 0.95),
             began_p95=percentile(moments.began, 0.95),
             late_p99=percentile(moments.late, 0.99),
-            processor=spent / lasted / calls,
+            processor=spent / moments.sound if moments.sound else math.nan,
             memory=resident(),
             unheard=moments.unheard,
         )
@@ -134,6 +141,7 @@ class Caller:
         watch = asyncio.create_task(self._watch(sound, asked, begins))
         try:
             self.moments.late += await on_the_clock(sound.frames, self._listener.feed, begins)
+            self.moments.sound += len(sound.frames) * FRAME
         finally:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
@@ -162,6 +170,93 @@ class Caller:
                 (moments.decided if understood else moments.undecided).append(after)
                 moments.unheard -= 1
                 decided = True
+
+
+PIECE = 5
+"""Frames that a stream takes at a time: 100 ms."""
+PRE_ROLL = 3
+"""Pieces that are heard with the first voice: the one in which it was noticed, and soft consonants before it."""
+
+
+class Stream:
+    """One recogniser, fed what is spoken; behind a `gate` only while there is a voice, as a Listener has it.
+
+    It is made to finish at the end of each sound; behind a gate, when the voice has ended.
+
+    `Moments.late` is when a piece was decoded, after its last frame was due.
+    """
+
+    def __init__(self, ears: Recogniser | None, phrases: Sequence[str], gate: Activity | None = None) -> None:
+        self._ears, self._phrases, self._gate = ears, phrases, gate
+        self._hearing: Hearing | None = None
+        self._heard = 0.0
+        """Seconds of sound that the hearing was given."""
+        self._voice = -math.inf
+        """Seconds of sound fed until the last voice."""
+        self._before: deque[bytes] = deque(maxlen=PRE_ROLL)
+        """What may belong to the next voice."""
+        self.moments = Moments()
+
+    async def hear(self, sounds: Iterator[tuple[Received, str]], until: float, phase: float = 0.0) -> Moments:
+        """Until the loop's time `until`. `phase`, 0 to 1: how far into its first sound it begins."""
+        loop = asyncio.get_running_loop()
+        frames = next(sounds)[0].frames
+        frames = frames[int(phase * len(frames)) :]
+        try:
+            while loop.time() < until:
+                await self._sound(frames, until)
+                frames = next(sounds)[0].frames
+            await self._finish()
+        finally:
+            if self._gate is not None:
+                self._gate.close()
+        return self.moments
+
+    async def _sound(self, frames: Sequence[bytes], until: float) -> None:
+        loop = asyncio.get_running_loop()
+        begins = loop.time()
+        for at in range(0, len(frames), PIECE):
+            if loop.time() >= until:
+                return
+            piece = frames[at : at + PIECE]
+            due = begins + (at + len(piece)) * FRAME
+            if (wait := due - loop.time()) > 0:
+                await asyncio.sleep(wait)
+            await self._take(piece, is_last=at + PIECE >= len(frames))
+            self.moments.late.append(loop.time() - due)
+
+    async def _take(self, piece: Sequence[bytes], is_last: bool) -> None:
+        self.moments.sound += len(piece) * FRAME
+        self._before.append(b"".join(piece))
+        if self._gate is None or self._is_voice(self._gate, piece):
+            self._voice = self.moments.sound
+            await self._feed(b"".join(self._before))
+            self._before.clear()
+        is_over = self.moments.sound - self._voice >= LATE or self._heard >= LONGEST
+        if is_over or (self._gate is None and is_last):
+            await self._finish()
+
+    async def _feed(self, pcm: bytes) -> None:
+        if self._ears is None:
+            return
+        if self._hearing is None:
+            self._hearing = self._ears.listen(self._phrases)
+        self._heard += len(pcm) / 2 / RATE
+        await self._hearing.feed(pcm)
+
+    async def _finish(self) -> None:
+        if self._hearing is not None:
+            await self._hearing.finish()
+        self._hearing, self._heard = None, 0.0
+
+    @staticmethod
+    def _is_voice(gate: Activity, piece: Sequence[bytes]) -> bool:
+        windows = [
+            window
+            for frame in piece
+            for window in gate.feed(np.frombuffer(frame, "<i2").astype(np.float32) / np.float32(32768))
+        ]
+        return any(window.probability >= LIKELY for window in windows)
 
 
 def resident() -> float:

@@ -3,105 +3,98 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from bench.figures import percentile
-from bench.speech.bargein import FalseStarts, Interrupted
-from bench.speech.capacity import AIM_P50, AIM_P95, LATE
-from bench.speech.clips import NONE, PERSON, RATINGS, Voices
+from bench.speech import compare
+from bench.speech.aims import aims, began_after, tried
+from bench.speech.capacity import LATE
+from bench.speech.clips import NONE, RATINGS
+from bench.speech.compare import table
 from bench.speech.hearing import UNSURE, Judged
-from bench.speech.judge import (
-    COLUMNS,
-    Share,
-    confusion,
-    loosely,
-    loosely_perfect,
-    non_answers,
-    ratings,
+from bench.speech.judge import COLUMNS, Share, confusion, loosely, loosely_perfect, non_answers, ratings
+from bench.speech.measured import (
+    Measured,
+    is_a_persons,
+    is_accepted,
+    is_lie,
+    is_unsure,
+    is_wrong,
+    our_rating,
+    within,
 )
+from bench.speech.noises import Background
 from bench.speech.paced import Load, ms
-from bench.speech.spoil import CONDITIONS, NOISY, Background
+from bench.speech.spoil import CONDITIONS, NOISY
 
-AIM_WRONG, AIM_LIES, AIM_CLEAN, AIM_NOISY = 0.005, 0.005, 0.97, 0.90
-AIM_BARGE_IN = 0.200
 BEGIN, END = "<!-- bench-speech: from here -->", "<!-- bench-speech: to here -->"
 SHOWN = 25
 """Mistakes that are listed one by one."""
 
 
-@dataclass(slots=True)
-class Measured:
-    """One run."""
-
-    model: str
-    voices: Voices
-    used: tuple[str, ...]
-    """The voices of this run."""
-    when: str
-    machine: str
-    judged: list[Judged] = field(default_factory=list)
-    unknown: tuple[str, ...] = ()
-    """Words that are listened for and that the model does not know."""
-    listened_for: int = 0
-    """How many words are."""
-    known: frozenset[str] = frozenset()
-    """The phrases all of whose words the model knows."""
-    unpaced: float = 0.0
-    """Seconds that judging took."""
-    clock: Load | None = None
-    steps: list[Load] = field(default_factory=list)
-    held: int = 0
-    alone: dict[str, Load] = field(default_factory=dict)
-    """What one kind of sound costs, by its name."""
-    false_starts: list[FalseStarts] = field(default_factory=list)
-    interrupted: list[Interrupted] = field(default_factory=list)
-
-    def can_be_known(self, one: Judged) -> bool:
-        return bool(one.phrase.recording) or one.phrase.text in self.known
+def markdown(models: Sequence[Measured]) -> str:
+    """All models side by side; then, of the first, everything."""
+    return "\n\n".join(part for part in _parts(models) if part)
 
 
-def markdown(measured: Measured) -> str:
-    return "\n\n".join(part for part in _parts(measured) if part)
+def _parts(models: Sequence[Measured]) -> Iterator[str]:
+    first = models[0]
+    yield _head(models)
+    for one in models:
+        yield f"**{one.model}**, against the aims:\n\n" + "\n".join(aims(one))
+    if first.judged and len(models) > 1:
+        yield "### Models side by side\n\n" + compare.by_condition(models)
+    if first.streams:
+        yield "### Streams at once\n\n" + compare.streams(models)
+    if first.judged:
+        yield "### What a confidence is worth\n\n" + compare.reliability(models)
+        yield f"### {first.model}: by condition\n\n" + _by_condition(first)
+        yield "### By noise\n\n" + _by_noise(first)
+        yield "### What was taken for what\n\n" + _confusion(first)
+        yield "### A loosely matching peer\n\n" + _peer(first)
+        yield "### Mistakes\n\n" + _mistakes(first)
+    if first.clock or first.judged:
+        yield "### End of speech to decision\n\n" + _latency(first)
+    if first.interrupted:
+        yield "### Barge-in\n\n" + _bargewithin(first)
+    if first.steps or first.alone:
+        yield "### Calls at once\n\n" + _capacity(first)
 
 
-def _parts(measured: Measured) -> Iterator[str]:
-    yield _head(measured)
-    yield "\n".join(aims(measured))
-    if measured.judged:
-        yield "### By condition\n\n" + _by_condition(measured)
-        yield "### By noise\n\n" + _by_noise(measured)
-        yield "### What was taken for what\n\n" + _confusion(measured)
-        yield "### A loosely matching peer\n\n" + _peer(measured)
-        yield "### Mistakes\n\n" + _mistakes(measured)
-    if measured.clock or measured.judged:
-        yield "### End of speech to decision\n\n" + _latency(measured)
-    if measured.interrupted:
-        yield "### Barge-in\n\n" + _barge_in(measured)
-    if measured.steps or measured.alone:
-        yield "### Calls at once\n\n" + _capacity(measured)
-
-
-def _head(measured: Measured) -> str:
-    who = ", ".join(measured.used)
-    learned = ", ".join(measured.voices.training) or "none of the voices here"
-    not_free = [voice for voice in measured.used if voice not in measured.voices.free]
-    seen = [voice for voice in measured.used if voice in measured.voices.training]
+def _head(models: Sequence[Measured]) -> str:
+    first = models[0]
+    learned = {voice for one in models for voice in one.voices.training}
+    not_free = [voice for voice in first.used if voice not in first.voices.free]
+    seen = [voice for voice in first.used if voice in learned]
+    names = ", ".join(f"**{one.model}**" for one in models)
+    person = ", and a person's recordings." if any(map(is_a_persons, first.judged)) else "."
     lines = [
-        f"Model **{measured.model}**, {measured.when}, {measured.machine}.",
-        f"Voices that spoke: {who}" + (", and a person's recorded digits." if _people(measured) else "."),
-        f"Voices the model learned from: {learned}.",
-        f"Of the {measured.listened_for} words that are listened for it does not know {len(measured.unknown)}; "
-        f"of the {len(_answers(measured))} answers of the test set it knows every word of "
-        f"{len([text for text in _answers(measured) if text in measured.known])}.",
+        f"{'Model' if len(models) == 1 else 'Models'} {names}; {first.when}, {first.machine}.",
+        f"Voices that spoke: {', '.join(first.used)}{person}",
+        *(_learned(one) for one in models),
     ]
+    if len(models) > 1 and not seen:
+        lines.append("The voices that spoke are held out from all of these models.")
     if seen:
-        lines.append(f"**Not a test: the model learned from {', '.join(seen)}.**")
+        lines.append(f"**Not a test: a model learned from {', '.join(seen)}.**")
     if not_free:
         lines.append(f"For non-commercial use only, so they test and do nothing else: {', '.join(not_free)}.")
     return "\n".join(lines)
+
+
+def _learned(measured: Measured) -> str:
+    learned = ", ".join(measured.voices.training) or "none of the voices here"
+    if measured.voices.person_in_training:
+        learned += ", and the person, though not from these recordings of his"
+    answers = _answers(measured)
+    return (
+        f"{measured.model} learned from {learned}. Of the {measured.listened_for} words that are listened for it "
+        f"does not know {len(measured.unknown)}; of the {len(answers)} answers of the test set it knows every word "
+        f"of {len([text for text in answers if text in measured.known])}."
+    )
 
 
 def _answers(measured: Measured) -> set[str]:
@@ -111,90 +104,14 @@ def _answers(measured: Measured) -> set[str]:
     }
 
 
-def _people(measured: Measured) -> bool:
-    return any(one.clip.spoken.voice == PERSON for one in measured.judged)
-
-
-# ---- aims --------------------------------------------------------------------------------------------------------
-
-
-def aims(measured: Measured) -> Iterator[str]:
-    """A line each: met or not, and by what figures."""
-    for met, what in _aims(measured):
-        yield f"- {'met' if met else '**not met**'}: {what}"
-
-
-def _aims(measured: Measured) -> Iterator[tuple[bool, str]]:
-    if measured.judged:
-        every = measured.judged
-        wrong, lies = Share.of(every, _wrong), Share.of(non_answers(every), _lie)
-        yield wrong.value <= AIM_WRONG, f"wrong at most 0.5 %: {_of(wrong)}"
-        yield lies.value <= AIM_LIES, f"at most 1 in 200 non-answers taken for a rating: {_of(lies)}"
-        clean, noisy = (Share.of(_answerable(measured, name), _accepted) for name in ("clean", "10 dB"))
-        yield clean.value >= AIM_CLEAN, f"ratings accepted clean at least 97 %: {_of(clean)}"
-        yield noisy.value >= AIM_NOISY, f"ratings accepted at 10 dB at least 90 %: {_of(noisy)}"
-    if load := measured.clock:
-        what = f"{ms(load.understood_p50)} of what is understood, {ms(load.decided_p50)} with what is not"
-        yield load.understood_p50 <= AIM_P50, f"end of speech to decision p50 at most 300 ms: {what}"
-        yield load.decided_p95 <= AIM_P95, f"… p95 at most 600 ms: {ms(load.decided_p95)}"
-    if began := _began(measured):
-        noticed = percentile(began, 0.95)
-        what = f"{ms(noticed)} in {len(began)} clean clips, the line not counted"
-        yield noticed <= AIM_BARGE_IN, f"barge-in noticed within 200 ms p95: {what}"
-    if measured.steps:
-        yield measured.held > 0, f"calls at once before these break, on this machine: {measured.held}"
-
-
-def _answerable(measured: Measured, condition: str) -> list[Judged]:
-    """Ratings in words the model knows."""
-    return [one for one in ratings(_in(measured.judged, condition)) if measured.can_be_known(one)]
-
-
-def _in(judged: Iterable[Judged], condition: str) -> list[Judged]:
-    return [one for one in judged if one.clip.condition.name == condition]
-
-
-def _began(measured: Measured) -> list[float]:
-    """From the first sound of the speech to SpeechBegan, clean, seconds."""
-    return [one.began for one in _in(measured.judged, "clean") if one.began is not None]
-
-
-def _wrong(one: Judged) -> bool:
-    return one.wrong
-
-
-def _ours(one: Judged) -> str | None:
-    """What is read back and denied is nobody's rating."""
-    return one.outcome if one.outcome in RATINGS and not one.doubted else None
-
-
-def _lie(one: Judged) -> bool:
-    return one.wrong_rating
-
-
-def _accepted(one: Judged) -> bool:
-    return one.accepted
-
-
-def _of(share: Share) -> str:
-    bound = f"with 95 % certainty at most {100 * share.at_most:.2f} %"
-    return f"{100 * share.value:.2f} % ({share.part} of {share.whole}; {bound})"
-
-
 # ---- tables ------------------------------------------------------------------------------------------------------
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---", *["--:"] * (len(head) - 1)], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _by_condition(measured: Measured) -> str:
     rows = [
-        _shares(measured, name, _in(measured.judged, name)) for name in dict.fromkeys(map(str, CONDITIONS))
+        _shares(measured, name, within(measured.judged, name)) for name in dict.fromkeys(map(str, CONDITIONS))
     ]
-    people = [one for one in measured.judged if one.clip.spoken.voice == PERSON]
-    if people:
+    if people := [one for one in measured.judged if is_a_persons(one)]:
         rows.append(_shares(measured, "a person, all of these", people))
     rows.append(_shares(measured, "**all**", measured.judged))
     return table(
@@ -215,14 +132,14 @@ def _shares(measured: Measured, name: str, judged: Sequence[Judged]) -> tuple[st
         name,
         str(len(judged)),
         str(len(rated)),
-        str(Share.of(rated, _accepted)),
+        str(Share.of(rated, is_accepted)),
         str(Share.of(taken, lambda one: one.read_back)),
-        str(Share.of(rated, lambda one: not one.accepted and not one.wrong)),
-        str(Share.of(rated, _wrong)),
-        str(Share.of(wishes, _accepted)),
+        str(Share.of(rated, is_unsure)),
+        str(Share.of(rated, is_wrong)),
+        str(Share.of(wishes, is_accepted)),
         str(len(others)),
-        f"{sum(map(_lie, others))}",
-        f"{Share.of(judged, _wrong)}",
+        f"{sum(map(is_lie, others))}",
+        f"{Share.of(judged, is_wrong)}",
         f"{Share.of(judged, lambda one: one.doubted)}",
     )
 
@@ -235,9 +152,9 @@ def _by_noise(measured: Measured) -> str:
     for kind in Background:
         row = [f"{kind}"]
         for level in levels:
-            mine = [one for one in _in(noisy, level) if one.clip.condition.noise is kind]
+            mine = [one for one in within(noisy, level) if one.clip.condition.noise is kind]
             rated = [one for one in ratings(mine) if measured.can_be_known(one)]
-            row.append(f"{Share.of(rated, _accepted)}, {sum(map(_wrong, mine))} of {len(mine)} wrong")
+            row.append(f"{Share.of(rated, is_accepted)}, {sum(map(is_wrong, mine))} of {len(mine)} wrong")
         rows.append(row)
     return table(("ratings accepted", *levels), rows)
 
@@ -267,7 +184,7 @@ def _peer(measured: Measured) -> str:
     return table(
         ("", "ratings right", "ratings wrong", "non-answers taken for a rating", "«опять…» taken for a five"),
         [
-            row("ours", _ours),
+            row("ours", our_rating),
             row("any word within one letter, same ears", loosely),
             row("any word within one letter, ears that never err", loosely_perfect),
         ],
@@ -307,8 +224,8 @@ def _latency(measured: Measured) -> str:
     return table(("", "answers", "p50", "p95"), rows)
 
 
-def _barge_in(measured: Measured) -> str:
-    began = _began(measured)
+def _bargewithin(measured: Measured) -> str:
+    began = began_after(measured)
     rows = (
         [("no prompt, the test set clean", str(len(began)), *_middle_and_tail(began), "–", "–")]
         if began
@@ -366,19 +283,25 @@ def put_into(document: Path, text: str) -> None:
     document.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", "utf-8")
 
 
-def as_json(measured: Measured) -> dict[str, Any]:
+def as_json(models: Sequence[Measured]) -> dict[str, Any]:
+    return {"models": [_model_as_json(one) for one in models]}
+
+
+def _model_as_json(measured: Measured) -> dict[str, Any]:
     return {
         "model": measured.model,
         "when": measured.when,
         "machine": measured.machine,
         "voices": list(measured.used),
         "unknown_words": list(measured.unknown),
-        "aims": [{"met": met, "what": what} for met, what in _aims(measured)],
+        "aims": [{"met": met, "what": what} for met, what in tried(measured)],
         "judging_seconds": measured.unpaced,
         "clock": asdict(measured.clock) if measured.clock else None,
         "steps": [asdict(load) for load in measured.steps],
         "alone": {name: asdict(load) for name, load in measured.alone.items()},
         "held": measured.held,
+        "size_mb": measured.size,
+        "streams": [asdict(one) for one in measured.streams],
         "false_starts": [asdict(one) for one in measured.false_starts],
         "interrupted": [asdict(one) for one in measured.interrupted],
         "clips": [_clip(one, measured) for one in measured.judged],

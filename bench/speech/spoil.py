@@ -1,4 +1,4 @@
-"""What a telephone does to speech: band, level, noise, G.711 A-law, lost packets, a missing beginning.
+"""What a telephone does to speech: band, level, noise, G.711, lost packets, a missing beginning.
 
 Samples are float32 at 8 kHz, full scale ±1.0; levels are dBFS.
 """
@@ -12,15 +12,17 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
+from bench.speech.noises import RATE, Background, in_band, noise
 from ivr.speech.sound import Samples, as_alaw, as_pcm
 
-RATE = 8000
 PACKET = 160
 """Samples in 20 ms."""
 BEFORE, AFTER = 2.0, 2.0
 """Seconds of the line before and after the speech: the noise is there as well, as it is on a call that has begun."""
 QUIETEST, LOUDEST = -30.0, -18.0
 """The active level of speech, dBFS: telephones differ (ITU-T P.56; -26 is usual)."""
+FAINT = -56.0
+"""30 dB below the usual: who whispers, or lays the receiver down."""
 IDLE = -66.0
 """The noise of a line on which nobody makes any, dBFS."""
 SPEECH_RANGE = 30.0
@@ -31,11 +33,13 @@ CONCEALED = (0.7, 0.4, 0.15)
 """Lost packets in a row are the last good one, so much quieter; then silence."""
 
 
-class Background(StrEnum):
-    WHITE = "white"
-    PINK = "pink"
-    BABBLE = "babble"
-    HUM = "hum"
+class Law(StrEnum):
+    """Of G.711."""
+
+    A = "A-law"
+    """Europe's, Russia's among them."""
+    MU = "µ-law"
+    """America's and Japan's; many an operator's gateway speaks it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,18 @@ class Condition:
     loss: float = 0.0
     """The share of 20 ms packets that never arrive."""
     clipped: bool = False
+    law: Law = Law.A
+    faint: bool = False
+    """The whole line is so weak that the speech has FAINT: its noise as well, no more is added."""
+    rate: int | None = None
+    """Per cent of the voice's own; None: as it comes."""
+    child: bool = False
+    """In a voice of a child's pitch and formants."""
+
+    @property
+    def is_speakers(self) -> bool:
+        """Does it lie in how it is spoken? A recording is spoken already."""
+        return self.rate is not None or self.child
 
     def __str__(self) -> str:
         return self.name
@@ -58,7 +74,11 @@ CLEAN = Condition("clean")
 NOISY = tuple(Condition(f"{snr} dB", float(snr), noise) for snr in (20, 10, 5) for noise in Background)
 LOSSY = tuple(Condition(f"loss {share} %", loss=share / 100) for share in (1, 3, 5))
 CLIPPED_START = Condition("clipped start", clipped=True)
-CONDITIONS = (CLEAN, *NOISY, *LOSSY, CLIPPED_START)
+MU_LAW = Condition("µ-law", law=Law.MU)
+LEVEL = Condition("level −30 dB", faint=True)
+SLOW, FAST = Condition("slow", rate=60), Condition("fast", rate=160)
+CHILD = Condition("child-like", child=True)
+CONDITIONS = (CLEAN, *NOISY, *LOSSY, CLIPPED_START, MU_LAW, LEVEL, SLOW, FAST, CHILD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +103,12 @@ def received(speech: Samples, condition: Condition, babble: Samples, chance: np.
         begins = start / RATE
     line = np.pad(voice, (int(BEFORE * RATE), int(AFTER * RATE)))
     line = line + surroundings(len(line), condition, active_level(voice), babble, chance)
-    packets = [*_packets(through_alaw(line))]
+    if condition.faint:
+        line = line * np.float32(10 ** ((FAINT - active_level(voice)) / 20))
+    packets = [*_packets(THROUGH[condition.law](line))]
     arrived = chance.random(len(packets)) >= condition.loss
     frames, moments = _covered(packets, arrived, chance)
     return Received(tuple(frames), _moved(begins + BEFORE, moments), _moved(ends + BEFORE, moments))
-
-
-def in_band(sound: Samples) -> Samples:
-    """What a telephone lets through: 300 to 3400 Hz, falling off beside it."""
-    spectrum = np.fft.rfft(sound)
-    frequencies = np.fft.rfftfreq(len(sound), 1 / RATE)
-    gain = np.interp(frequencies, [180, 300, 3400, 3700], [0.03, 1.0, 1.0, 0.01])
-    passed: Samples = np.fft.irfft(spectrum * gain, len(sound)).astype(np.float32)
-    return passed
 
 
 def at_level(voice: Samples, level: float) -> Samples:
@@ -129,29 +142,22 @@ def surroundings(
     return _to(level - condition.snr, noise(condition.noise, length, babble, chance))
 
 
-def noise(kind: Background, length: int, babble: Samples, chance: np.random.Generator) -> Samples:
-    """Of any level."""
-    match kind:
-        case Background.BABBLE:
-            start = int(chance.integers(0, max(1, len(babble) - length)))
-            return np.resize(babble[start:], length).astype(np.float32)
-        case Background.HUM:
-            return in_band(_hum(length, chance))
-        case _:
-            return in_band(_coloured(length, chance, pink=kind is Background.PINK))
-
-
-def mixed_babble(voices: list[Samples], seconds: float, chance: np.random.Generator) -> Samples:
-    """Several people talking at once, without end."""
-    tracks = [[voices[pick] for pick in chance.permutation(len(voices))] for _ in range(5)]
-    length = int(seconds * RATE)
-    shifted = [np.roll(np.resize(np.concatenate(track), length), chance.integers(length)) for track in tracks]
-    return in_band(np.sum(shifted, axis=0).astype(np.float32))
-
-
 def through_alaw(line: Samples) -> npt.NDArray[np.int16]:
     """There and back: what the other end makes of the bytes."""
     return _LINEAR[np.frombuffer(as_alaw(as_pcm(line)), np.uint8)]
+
+
+def through_mulaw(line: Samples) -> npt.NDArray[np.int16]:
+    """There and back (ITU-T G.711, table 2a): 14 bits, eight segments, the middle of the step."""
+    sample = as_pcm(line).astype(np.int32) >> 2
+    magnitude = np.minimum(np.abs(sample), 8158) + 33
+    segment = np.searchsorted([64, 128, 256, 512, 1024, 2048, 4096], magnitude, side="right")
+    step = (magnitude >> (segment + 1)) & 0x0F
+    back = ((2 * step + 33) << segment) - 33
+    return np.asarray(np.where(sample < 0, -back, back) << 2, "<i2")
+
+
+THROUGH = {Law.A: through_alaw, Law.MU: through_mulaw}
 
 
 def framed(line: Samples) -> list[bytes]:
@@ -204,26 +210,6 @@ def _powers(voice: Samples) -> npt.NDArray[np.float64]:
 def _to(level: float, sound: Samples) -> Samples:
     power = float(np.mean(sound.astype(np.float64) ** 2)) + 1e-12
     return sound * np.float32(10 ** (level / 20) / power**0.5)
-
-
-def _coloured(length: int, chance: np.random.Generator, *, pink: bool) -> Samples:
-    white = chance.standard_normal(length)
-    if not pink:
-        return white.astype(np.float32)
-    spectrum = np.fft.rfft(white)
-    spectrum[1:] /= np.sqrt(np.arange(1, len(spectrum)))
-    return np.fft.irfft(spectrum, length).astype(np.float32)
-
-
-def _hum(length: int, chance: np.random.Generator) -> Samples:
-    """The mains and its overtones, and a little of everything else."""
-    time = np.arange(length) / RATE
-    tones = [
-        np.sin(2 * np.pi * 50 * overtone * time + chance.uniform(0, 2 * np.pi)) / overtone**0.7
-        for overtone in range(1, 25)
-    ]
-    hum: Samples = (np.sum(tones, axis=0) + 0.1 * chance.standard_normal(length)).astype(np.float32)
-    return hum
 
 
 def _linear_table() -> npt.NDArray[np.int16]:

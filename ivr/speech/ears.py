@@ -8,18 +8,19 @@ it: 8 kHz, mono, 16 bits, little-endian.
 from __future__ import annotations
 
 import asyncio
+import heapq
 import json
 import math
 import os
-import re
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,24 +29,29 @@ import numpy.typing as npt
 import soxr
 import vosk
 
-from ivr.errors import MissingPart
-from ivr.heard import UNKNOWN, Word
-from ivr.settings import Settings
+from ivr.errors import DialplanError
+from ivr.heard import UNKNOWN, Reading, Word
+from ivr.speech import models
+from ivr.speech.calibration import AS_IT_IS, Calibration, of_model
+from ivr.speech.graph import LEXICON, Lexicon
+from ivr.speech.models import PROJECT, cannot_load, check_model, mfcc_options, native_rate
 from ivr.speech.sound import as_alaw, as_pcm, as_prompt
 from ivr.speech.voice import Voice, at_rate
 
+# Until all who ask for a model import these from there.
+NO_MODEL, OTHER_WAYS, PARTS = models.NO_MODEL, models.OTHER_WAYS, models.PARTS
+find_model, is_model = models.find_model, models.is_model
+
 RATE = 8_000
 """The line's own, Hz."""
-PROJECT = Path(__file__).resolve().parents[2]
-PARTS = ("am/final.mdl", "conf/mfcc.conf", "conf/model.conf", "graph")
-"""What every model in Vosk's format holds."""
-NO_MODEL = Path("none")
-"""As a setting: keys only."""
-OTHER_WAYS = "run `make model` to fetch one, or name a model's folder in DOZVON_MODEL"
+BOUNDARIES = "graph/phones/word_boundary.int"
+"""What a model must hold to know how long words are."""
 OTHER_SPEECH = 0.05
 """The share of what is said that is expected to be none of the phrases, at the least. More of it makes the ears
 surer of what they hear, and deafer. Tried with a small model: of 120 clear answers 98 were accepted instead of 101,
 and of 150 non-answers none was taken for a rating instead of 2; at a half it is 80 and none."""
+READINGS = 10
+"""Of each stretch of speech; what is left after so many is next to nothing."""
 PATIENCE = 120.0
 """Seconds a model may take to load; the biggest Russian one takes about 20."""
 
@@ -58,6 +64,10 @@ class Hearing(Protocol):
 
     async def finish(self) -> tuple[Word, ...]:
         """All its words. Nothing is fed afterwards."""
+
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        """Once finished: what it may have been, the likeliest first; () where the ears do not say."""
 
 
 class Recogniser(Protocol):
@@ -77,64 +87,45 @@ class Recogniser(Protocol):
     def missing(self, phrases: Iterable[str]) -> tuple[str, ...]:
         """The words of these phrases that it does not know, sorted."""
 
-
-def find_model(settings: Settings) -> Path | None:
-    """The folder of the model to hear with, or None: then only keys are answers.
-
-    Raises MissingPart when the settings name a folder that is no model.
-    """
-    if settings.model == NO_MODEL:
-        return None
-    if settings.model is not None:
-        _check(settings.model)
-        return settings.model
-    fetched = sorted(_models(settings.home / "models"), key=lambda model: model.stat().st_mtime, reverse=True)
-    own = [model for model in [PROJECT / "ears" / "model"] if is_model(model)]
-    # models that several checkouts share, beside this one
-    shared = sorted(_models(PROJECT.parent / "shared" / "models"))
-    return next(iter([*fetched, *own, *shared]), None)
+    def trust(self, share: float) -> float:
+        """How often what makes up this share of all readings was right."""
 
 
-def open_ears(folder: Path, threads: int | None = None) -> Vosk:
+def open_ears(folder: Path, threads: int | None = None, *, calibrated: bool = True) -> Vosk:
     """Load the model; blocks for seconds. Raises MissingPart.
 
-    It is tried in a process of its own first: half a file makes vosk end the process it runs in.
+    It is tried in a process of its own first: half a file makes vosk end the process it runs in. Not `calibrated`:
+    confidences are vosk's own, whatever the model's folder says they are worth.
     """
-    _check(folder)
+    check_model(folder)
+    calibration = of_model(folder) if calibrated else None
     _try_elsewhere(folder)
     vosk.SetLogLevel(-1)
     try:
-        return Vosk(folder.name, vosk.Model(str(folder)), _rate(folder), threads)
+        model = vosk.Model(str(folder))
     except Exception as error:  # vosk says nothing more exact
-        raise _cannot_load(folder, str(error)) from error
+        raise cannot_load(folder, str(error)) from error
+    lengths = (folder / BOUNDARIES).exists()
+    return Vosk(_name(folder), model, _rate(folder), threads, calibration, lengths, _alike(folder))
 
 
-def is_model(folder: Path) -> bool:
-    """Does it look like one? Whether it loads, `open_ears` tells."""
-    return not _lacking(folder)
+def _name(folder: Path) -> str:
+    """As it calls itself in `made.json`, else its folder's: wherever a model lies, its name is one."""
+    try:
+        made = json.loads((folder / "made.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return folder.name
+    name = made.get("name") if isinstance(made, dict) else None
+    return name if isinstance(name, str) and name else folder.name
 
 
-def _models(folder: Path) -> Iterator[Path]:
-    """The models in a folder of models; those that begin with a dot are still being made."""
-    if folder.is_dir():
-        yield from (model for model in folder.iterdir() if not model.name.startswith(".") and is_model(model))
-
-
-def _lacking(folder: Path) -> list[str]:
-    return [part for part in PARTS if not (folder / part).exists()]
-
-
-def _check(folder: Path) -> None:
-    if not folder.is_dir():
-        raise MissingPart("the ears", f"{folder}: no such folder", OTHER_WAYS)
-    if lacking := _lacking(folder):
-        raise MissingPart("the ears", f"{folder} is no model: it lacks {', '.join(lacking)}", OTHER_WAYS)
-
-
-def _cannot_load(folder: Path, why: str) -> MissingPart:
-    return MissingPart(
-        "the ears", f"{folder} cannot be loaded: {why}", f"remove that folder and {OTHER_WAYS}"
-    )
+def _alike(folder: Path) -> Mapping[str, str]:
+    """Words that sound like another, where the model says how its words sound."""
+    lexicon = folder / LEXICON
+    try:
+        return Lexicon.read(lexicon).alike if lexicon.exists() else {}
+    except DialplanError as error:
+        raise cannot_load(folder, str(error)) from error
 
 
 def _rate(folder: Path) -> int:
@@ -143,14 +134,9 @@ def _rate(folder: Path) -> int:
     A model of 16 kHz whose `mfcc.conf` lacks `--allow-upsample=true` throws at 8 kHz, as the official small
     Russian one does.
     """
-    try:
-        conf = (folder / "conf" / "mfcc.conf").read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise _cannot_load(folder, f"conf/mfcc.conf: {error}") from error
-    options = dict(re.findall(r"^\s*--([\w-]+)=(\S+)", conf, re.MULTILINE))
-    own = round(float(options.get("sample-frequency", 16_000)))
-    takes_ours = own == RATE or options.get("allow-upsample" if own > RATE else "allow-downsample") == "true"
-    return RATE if takes_ours else own
+    own = native_rate(folder)
+    allows = mfcc_options(folder).get("allow-upsample" if own > RATE else "allow-downsample") == "true"
+    return RATE if own == RATE or allows else own
 
 
 def _try_elsewhere(folder: Path) -> None:
@@ -161,11 +147,11 @@ def _try_elsewhere(folder: Path) -> None:
             command, cwd=PROJECT, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False
         )
     except subprocess.TimeoutExpired as error:
-        raise _cannot_load(folder, f"not done after {PATIENCE:.0f} s") from error
+        raise cannot_load(folder, f"not done after {PATIENCE:.0f} s") from error
     if done.returncode:
         complaints = done.stderr.decode("utf-8", "replace").strip().splitlines()
         says = [line for line in complaints if "ERROR" in line or "ASSERT" in line] or complaints[-1:]
-        raise _cannot_load(folder, says[0][:300] if says else f"vosk ends with code {done.returncode}")
+        raise cannot_load(folder, says[0][:300] if says else f"vosk ends with code {done.returncode}")
 
 
 def _try_here(folder: Path) -> None:
@@ -177,9 +163,23 @@ def _try_here(folder: Path) -> None:
 class Vosk:
     """A model of Vosk's, and the threads that hear with it."""
 
-    def __init__(self, name: str, model: Any, rate: int, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        model: Any,
+        rate: int,
+        threads: int | None = None,
+        calibration: Calibration | None = None,
+        knows_lengths: bool = False,
+        alike: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = name
         self.rate = rate
+        self.calibration = calibration
+        """What its confidences are worth; None: they are taken as they are."""
+        self.knows_lengths = knows_lengths
+        """Of words. Without, what vosk says of them is far off, and not told."""
+        self._alike = alike or {}
         self._model = model
         self._threads = ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="ears")
         self._spelled = lru_cache(maxsize=10_000)(self._look_up)
@@ -187,7 +187,13 @@ class Vosk:
 
     def listen(self, phrases: Sequence[str]) -> Hearing:
         grammar = self._grammar(tuple(phrases))
-        return _VoskHearing(lambda: self._decoder(grammar), grammar, self.rate, self._threads)
+        return _VoskHearing(
+            lambda: self._decoder(grammar),
+            partial(self._readings, grammar),
+            self.trust,
+            self.rate,
+            self._threads,
+        )
 
     def missing(self, phrases: Iterable[str]) -> tuple[str, ...]:
         words = {word for phrase in phrases for word in phrase.split()}
@@ -201,7 +207,28 @@ class Vosk:
         closed = (json.dumps(grammar.phrases, ensure_ascii=False),) if grammar.phrases else ()
         decoder = vosk.KaldiRecognizer(self._model, self.rate, *closed)
         decoder.SetWords(True)
+        decoder.SetMaxAlternatives(READINGS)
         return decoder
+
+    def trust(self, share: float) -> float:
+        """How often what makes up this share of all readings was right."""
+        return round((self.calibration or AS_IT_IS).of(min(1.0, share)), 3)
+
+    def _readings(self, grammar: _Grammar, result: Mapping[str, Any]) -> tuple[Reading, ...]:
+        """Of vosk's result: each of its alternatives, weighed by its likelihood."""
+        ways = result.get("alternatives", ())
+        if not ways:
+            return ()
+        likely = np.array([float(way["confidence"]) for way in ways])
+        shares = np.exp(likely - likely.max())
+        return tuple(
+            Reading(tuple(self._word(grammar, one) for one in way.get("result", ())), float(share))
+            for way, share in zip(ways, shares / shares.sum(), strict=True)
+        )
+
+    def _word(self, grammar: _Grammar, one: Mapping[str, Any]) -> Word:
+        seconds = float(one["end"]) - float(one["start"]) if self.knows_lengths else 0.0
+        return Word(grammar.word(one["word"]), 1.0, round(seconds, 3))
 
     def _make_grammar(self, phrases: tuple[str, ...]) -> _Grammar:
         """The phrases in the model's spelling, without the words it does not know."""
@@ -211,15 +238,17 @@ class Vosk:
         lines: dict[str, None] = {}
         for phrase in phrases:
             words = [(spelled, word) for word in phrase.split() if (spelled := self._spelled(word))]
-            asked.update(words)
+            for spelled, word in words:
+                asked.setdefault(spelled, word)  # of words that sound the same the first that is asked for
             lines[" ".join(spelled for spelled, _ in words)] = None
         lines.pop("", None)
         other_speech = math.ceil(len(lines) * OTHER_SPEECH / (1 - OTHER_SPEECH)) or 1
         return _Grammar((*lines, *[UNKNOWN] * other_speech), asked)
 
     def _look_up(self, word: str) -> str | None:
-        """The word as the model spells it; None when it does not know it."""
-        return next((s for s in _spellings(word) if self._model.vosk_model_find_word(s) >= 0), None)
+        """The word as the model spells it, or one that sounds the same; None when it does not know it."""
+        spellings = [sounding for s in _spellings(word) for sounding in (s, self._alike.get(s, s))]
+        return next((s for s in spellings if self._model.vosk_model_find_word(s) >= 0), None)
 
 
 def _spellings(word: str) -> Iterator[str]:
@@ -248,14 +277,20 @@ class _VoskHearing:
     """Its steps run one after another, in whichever thread is free."""
 
     def __init__(
-        self, decoder: Callable[[], Any], grammar: _Grammar, rate: int, threads: ThreadPoolExecutor
+        self,
+        decoder: Callable[[], Any],
+        readings: Callable[[Mapping[str, Any]], tuple[Reading, ...]],
+        trust: Callable[[float], float],
+        rate: int,
+        threads: ThreadPoolExecutor,
     ) -> None:
         self._make_decoder = decoder
-        self._grammar = grammar
+        self._make_readings = readings
+        self._trust = trust
+        self.readings: tuple[Reading, ...] = ()
         self._threads = threads
         self._decoder: Any = None
         self._resampler = soxr.ResampleStream(RATE, rate, 1, "int16") if rate != RATE else None
-        self._words: list[Word] = []
         self._turn = asyncio.Lock()
         self._busy = threading.Lock()  # who was cancelled lets go of the turn while the thread is still at it
 
@@ -272,7 +307,7 @@ class _VoskHearing:
     def _do(self, step: Callable[[], None]) -> tuple[Word, ...]:
         with self._busy:
             step()
-            return tuple(self._words)
+            return weighed(self.readings, self._trust)
 
     def _feed(self, pcm: bytes, last: bool = False) -> None:
         if self._decoder is None:
@@ -287,12 +322,28 @@ class _VoskHearing:
         self._keep(self._decoder.FinalResult())
 
     def _keep(self, result: str) -> None:
-        heard = json.loads(result).get("result", ())
-        self._words += [Word(self._grammar.word(one["word"]), _confidence(one)) for one in heard]
+        """What was heard before a pause goes with whatever came after it."""
+        heard = self._make_readings(json.loads(result))
+        if not any(reading.words for reading in heard):
+            return
+        before = self.readings or (Reading((), 1.0),)
+        both = [Reading(a.words + b.words, a.share * b.share) for a in before for b in heard]
+        self.readings = tuple(heapq.nlargest(READINGS, both, key=lambda reading: reading.share))
 
 
-def _confidence(one: Mapping[str, Any]) -> float:
-    return min(1.0, max(0.0, round(float(one["conf"]), 3)))
+def weighed(readings: Sequence[Reading], trust: Callable[[float], float]) -> tuple[Word, ...]:
+    """The words of the likeliest reading, each as certain as the readings that have it there, too."""
+    if not readings:
+        return ()
+    texts = [[word.text for word in reading.words] for reading in readings]
+    shares = np.zeros(len(texts[0]))
+    for reading, text in zip(readings, texts, strict=True):
+        for at, _, size in SequenceMatcher(None, texts[0], text, autojunk=False).get_matching_blocks():
+            shares[at : at + size] += reading.share
+    return tuple(
+        replace(word, confidence=trust(float(share)))
+        for word, share in zip(readings[0].words, shares, strict=True)
+    )
 
 
 # The ears try themselves on the hotline's own voice.

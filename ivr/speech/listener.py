@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ivr.heard import UNKNOWN, Heard, Noise, Question, Word
+from ivr.heard import UNKNOWN, Heard, Noise, Question, Reading, Word
 from ivr.speech.activity import FRAME, RATE, WINDOW, Activity, Detectors, Samples, Window, decibels
 from ivr.speech.ears import Hearing, Recogniser
 from ivr.speech.echo import EchoGuard
@@ -289,7 +289,8 @@ class Listener:
             if utterance.is_over or (attempt is not None and attempt.is_answer(utterance)):
                 self._end(utterance)
                 pitch = await asyncio.to_thread(median_pitch, bytes(utterance.pcm))
-                return utterance.heard(words or (), pitch)
+                readings = attempt.hearing.readings if attempt is not None else ()
+                return utterance.heard(words or (), pitch, readings)
 
     async def _news_of(self, utterance: _Utterance) -> None:
         if not utterance.news.is_set():
@@ -370,8 +371,11 @@ class _Utterance:
         soon = SOON if self.loudest - self.noise >= NOISY else SOON_IN_NOISE
         return self.silence >= soon and self.seconds <= QUICK
 
-    def heard(self, words: tuple[Word, ...], pitch: float | None) -> Heard:
-        return Heard(words or (Word(UNKNOWN, 0.0),), round(self.last_voice - self.began, 3), pitch)
+    def heard(
+        self, words: tuple[Word, ...], pitch: float | None, readings: tuple[Reading, ...] = ()
+    ) -> Heard:
+        seconds = round(self.last_voice - self.began, 3)
+        return Heard(words or (Word(UNKNOWN, 0.0),), seconds, pitch, readings)
 
 
 @dataclass(slots=True)

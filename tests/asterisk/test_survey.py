@@ -16,7 +16,7 @@ from demo import sound
 from demo.softphone import PhoneCall, PhoneError, Softphone
 from ivr.errors import MissingPart
 from ivr.settings import Settings
-from ivr.speech.ears import NO_MODEL, find_model
+from ivr.speech.models import NO_MODEL, find_model
 from ivr.speech.sound import as_pcm
 from ivr.speech.voice import Synthesiser, at_rate
 

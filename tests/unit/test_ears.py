@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
+import math
 import shutil
 import threading
 import time
@@ -15,82 +15,25 @@ import pytest
 from appliance.native import Native
 from ivr.errors import MissingPart
 from ivr.heard import UNKNOWN, Word
-from ivr.settings import Settings
 from ivr.speech import ears
+from ivr.speech.calibration import Calibration
 from ivr.speech.ears import (
-    PARTS,
     Recogniser,
     Vosk,
     calls_at_once,
-    find_model,
     from_alaw,
-    is_model,
     open_ears,
     self_test,
 )
+from ivr.speech.models import is_model
 from ivr.speech.sound import as_alaw
 from ivr.speech.voice import Synthesiser
+from tests.models import put_model
 from tests.sounds import in_noise, joined, model, silence, spoken, telephoned
 
 DIGITS = ("один", "два", "три", "четыре", "пять")
 
-# finding a model
-
-
-def put_model(folder: Path, conf: str = "--sample-frequency=8000\n") -> Path:
-    """What looks like one."""
-    for part in PARTS:
-        (folder / part).parent.mkdir(parents=True, exist_ok=True)
-        (folder / part).touch()
-    (folder / "conf/mfcc.conf").write_text(conf)
-    return folder
-
-
-@pytest.fixture
-def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project of its own, with nothing in it and nothing beside it."""
-    monkeypatch.setattr(ears, "PROJECT", tmp_path / "project")
-    return tmp_path
-
-
-def test_without_a_model_there_is_none(checkout: Path) -> None:
-    assert find_model(Settings(home=checkout / "home")) is None
-
-
-def test_the_newest_model_at_home_is_taken_before_the_projects_own_and_that_before_a_shared_one(
-    checkout: Path,
-) -> None:
-    settings = Settings(home=checkout / "home")
-    shared = put_model(checkout / "shared/models/some")
-    assert find_model(settings) == shared
-    own = put_model(checkout / "project/ears/model")
-    assert find_model(settings) == own
-    older, newer = (put_model(settings.home / "models" / name) for name in ("b", "a"))
-    os.utime(older, (1, 1))
-    assert find_model(settings) == newer
-    os.utime(newer, (0, 0))
-    assert find_model(settings) == older
-
-
-def test_what_is_still_being_fetched_is_no_model(checkout: Path) -> None:
-    put_model(checkout / "home/models/.new")
-    (checkout / "home/models/half/am").mkdir(parents=True)
-    assert find_model(Settings(home=checkout / "home")) is None
-
-
-def test_the_model_that_is_set_wins(checkout: Path) -> None:
-    put_model(checkout / "home/models/a")
-    named = put_model(checkout / "named")
-    assert find_model(Settings(home=checkout / "home", model=named)) == named
-    assert find_model(Settings(home=checkout / "home", model=Path("none"))) is None
-
-
-def test_a_set_folder_that_is_no_model_is_refused_in_words(checkout: Path) -> None:
-    put_model(checkout / "home/models/a")
-    with pytest.raises(MissingPart, match=r"no such folder\n +what to do: .*make model.*DOZVON_MODEL"):
-        find_model(Settings(home=checkout / "home", model=checkout / "away"))
-    with pytest.raises(MissingPart, match=r"is no model: it lacks am/final\.mdl, conf/mfcc\.conf"):
-        find_model(Settings(home=checkout / "home", model=checkout))
+# what a model is fed
 
 
 @pytest.mark.parametrize(
@@ -106,6 +49,13 @@ def test_a_set_folder_that_is_no_model_is_refused_in_words(checkout: Path) -> No
 )
 def test_a_model_is_fed_the_lines_rate_only_where_it_takes_it(tmp_path: Path, conf: str, rate: int) -> None:
     assert ears._rate(put_model(tmp_path / "model", conf)) == rate
+
+
+def test_what_is_wrong_with_a_models_calibration_is_said_before_it_is_loaded(tmp_path: Path) -> None:
+    folder = put_model(tmp_path / "model")
+    (folder / "confidence.json").write_text('{"point": []}')
+    with pytest.raises(MissingPart, match=r"confidence\.json: point: no such key; did you mean 'points'"):
+        open_ears(folder)
 
 
 # broken models
@@ -155,10 +105,13 @@ class FakeModel:
 
 
 class FakeDecoder:
-    """Hears the words it was told to; remembers what it was given."""
+    """Hears the words it was told to, or something less likely; remembers what it was given."""
 
     made: list[FakeDecoder]
     hears: tuple[str, ...] = ()
+    or_else: tuple[str, ...] | None = None
+    share = 0.75
+    """Of what it hears first."""
     has_begun = threading.Event()
 
     def __init__(self, model: FakeModel, rate: int, grammar: str = "[]") -> None:
@@ -170,6 +123,9 @@ class FakeDecoder:
     def SetWords(self, wanted: bool) -> None:  # noqa: N802 - vosk's names
         assert wanted
 
+    def SetMaxAlternatives(self, most: int) -> None:  # noqa: N802
+        assert most > 1
+
     def AcceptWaveform(self, pcm: bytes) -> int:  # noqa: N802
         assert self.busy.acquire(blocking=False), "two threads at one decoder"
         self.has_begun.set()
@@ -179,17 +135,34 @@ class FakeDecoder:
         return 0
 
     def FinalResult(self) -> str:  # noqa: N802
-        return json.dumps({"result": [{"word": word, "conf": 0.98765} for word in self.hears]})
+        ways = [(self.hears, 100.0)]
+        if self.or_else is not None:
+            ways.append((self.or_else, 100.0 - math.log(self.share / (1 - self.share))))
+        heard = [
+            {
+                "confidence": likely,
+                "result": [{"word": word, "start": 0.42, "end": 0.81} for word in words],
+                "text": " ".join(words),
+            }
+            for words, likely in ways
+        ]
+        return json.dumps({"alternatives": heard})
 
 
 @pytest.fixture
 def vosk_is_fake(monkeypatch: pytest.MonkeyPatch) -> None:
-    FakeDecoder.made, FakeDecoder.hears, FakeDecoder.has_begun = [], (), threading.Event()
+    FakeDecoder.made, FakeDecoder.hears, FakeDecoder.or_else = [], (), None
+    FakeDecoder.has_begun = threading.Event()
     monkeypatch.setattr(ears.vosk, "KaldiRecognizer", FakeDecoder)
 
 
-def knowing(*words: str, rate: int = 8_000) -> Vosk:
-    return Vosk("fake", FakeModel(*words), rate, threads=3)
+def knowing(
+    *words: str,
+    rate: int = 8_000,
+    calibration: Calibration | None = None,
+    knows_lengths: bool = False,
+) -> Vosk:
+    return Vosk("fake", FakeModel(*words), rate, 3, calibration, knows_lengths)
 
 
 async def heard(
@@ -232,7 +205,7 @@ async def test_among_many_phrases_other_speech_keeps_its_share() -> None:
 @pytest.mark.usefixtures("vosk_is_fake")
 async def test_a_word_is_heard_in_the_spelling_it_was_asked_in() -> None:
     FakeDecoder.hears = ("четверка",)
-    assert await heard(knowing("четверка"), ("четвёрка",)) == (Word("четвёрка", 0.988),)
+    assert await heard(knowing("четверка"), ("четвёрка",)) == (Word("четвёрка", 1.0),)
     assert FakeDecoder.made[0].grammar == ["четверка", UNKNOWN]
 
 
@@ -241,6 +214,48 @@ async def test_a_word_nobody_listens_for_is_other_speech() -> None:
     FakeDecoder.hears = ("кот", "три", UNKNOWN)
     words = await heard(knowing("три"), ("три",))
     assert [word.text for word in words] == [UNKNOWN, "три", UNKNOWN]
+
+
+@pytest.mark.usefixtures("vosk_is_fake")
+async def test_every_words_confidence_is_what_the_calibration_makes_of_it() -> None:
+    FakeDecoder.hears = ("три", UNKNOWN)
+    half = Calibration(((0.0, 0.0), (1.0, 0.5)))
+    words = await heard(knowing("три", calibration=half), ("три",))
+    assert words == (Word("три", 0.5), Word(UNKNOWN, 0.5))
+
+
+@pytest.mark.usefixtures("vosk_is_fake")
+async def test_a_word_is_as_certain_as_all_the_readings_that_have_it() -> None:
+    FakeDecoder.hears, FakeDecoder.or_else = ("на", "пять"), ("ну", "пять")
+    words = await heard(knowing("на", "ну", "пять"), ("на пять", "ну пять"))
+    assert words == (Word("на", 0.75), Word("пять", 1.0))
+
+
+@pytest.mark.usefixtures("vosk_is_fake")
+async def test_every_reading_is_told_with_its_share_the_likeliest_first() -> None:
+    FakeDecoder.hears, FakeDecoder.or_else = ("три",), (UNKNOWN,)
+    hearing = knowing("три").listen(("три",))
+    await hearing.feed(bytes(320))
+    await hearing.finish()
+    assert [(" ".join(word.text for word in one.words), round(one.share, 3)) for one in hearing.readings] == [
+        ("три", 0.75),
+        (UNKNOWN, 0.25),
+    ]
+
+
+@pytest.mark.usefixtures("vosk_is_fake")
+async def test_words_that_sound_the_same_are_one_and_the_first_that_was_asked_for_is_heard() -> None:
+    FakeDecoder.hears = ("сделано",)
+    knows = Vosk("fake", FakeModel("сделано"), 8_000, 1, alike={"сделана": "сделано"})
+    assert await heard(knows, ("сделана", "сделано")) == (Word("сделана", 1.0),)
+    assert FakeDecoder.made[0].grammar == ["сделано", UNKNOWN]
+
+
+@pytest.mark.usefixtures("vosk_is_fake")
+async def test_only_a_model_that_knows_how_long_words_are_is_believed_about_it() -> None:
+    FakeDecoder.hears = ("три",)
+    assert (await heard(knowing("три"), ("три",)))[0].seconds == 0.0
+    assert (await heard(knowing("три", knows_lengths=True), ("три",)))[0].seconds == 0.39
 
 
 @pytest.mark.usefixtures("vosk_is_fake")
@@ -298,6 +313,19 @@ async def test_a_person_is_understood(native: Native, real: Vosk) -> None:
     words = await heard(real, DIGITS, pcm)
     assert [word.text for word in words] == ["четыре"]
     assert words[0].confidence > 0.8
+
+
+async def test_a_model_is_calibrated_by_the_file_beside_it_unless_asked_for_as_it_is(
+    native: Native, tmp_path: Path
+) -> None:
+    folder = copied(tmp_path)
+    Calibration(((0.0, 0.0), (1.0, 0.5)), "a test").write(folder / "confidence.json")
+    pcm = telephoned(await asyncio.to_thread(spoken, native, "четыре"))
+    calibrated, raw = open_ears(folder), open_ears(folder, calibrated=False)
+    (believed,), (said,) = await heard(calibrated, DIGITS, pcm), await heard(raw, DIGITS, pcm)
+    assert believed.confidence == pytest.approx(said.confidence / 2, abs=0.001)
+    calibrated.close()
+    raw.close()
 
 
 async def test_many_are_understood_at_once(native: Native, real: Vosk) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from appliance.native import Native
-from ivr.heard import UNKNOWN, Heard, Noise, Question, Word
+from ivr.heard import UNKNOWN, Heard, Noise, Question, Reading, Word
 from ivr.speech.activity import Detectors
 from ivr.speech.ears import Hearing, open_ears
 from ivr.speech.listener import EVENTS, Event, Listener, SpeechBegan
@@ -63,6 +63,9 @@ class ToldEars:
     def missing(self, phrases: Iterable[str]) -> tuple[str, ...]:
         return ()
 
+    def trust(self, share: float) -> float:
+        return share
+
 
 @dataclass
 class ToldHearing:
@@ -70,6 +73,7 @@ class ToldHearing:
     phrases: tuple[str, ...]
     pcm: bytes = b""
     is_finished: bool = False
+    readings: tuple[Reading, ...] = ()
 
     async def feed(self, pcm: bytes) -> tuple[Word, ...]:
         assert not self.is_finished

@@ -21,7 +21,7 @@ from ivr import model
 from ivr.errors import MissingPart
 from ivr.model import OFFICIAL, fetch
 from ivr.settings import Settings
-from ivr.speech.ears import PARTS, is_model
+from ivr.speech.models import PARTS, is_model
 from tests import sounds
 
 PARTS_OF_ONE = {

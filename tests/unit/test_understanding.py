@@ -10,9 +10,10 @@ import pytest
 from ivr.dialplan.understanding import Intent, Meaning, Pack, Rating, Unsure, Why, Wish
 from ivr.dialplan.understanding.__main__ import main as try_out
 from ivr.dialplan.understanding.pack import HERE, QUESTIONS
+from ivr.dialplan.understanding.sentence import rating, take_apart
 from ivr.dialplan.understanding.vocabulary import Role, plain
 from ivr.errors import DialplanError
-from ivr.heard import UNKNOWN, Heard, Word
+from ivr.heard import UNKNOWN, Heard, Reading, Word
 
 PACK = Pack.read("ru")
 ENGLISH = Pack.read("en")
@@ -467,6 +468,118 @@ def test_yo_and_capitals_are_no_difference() -> None:
     assert mistakes(PACK, "rating", "5: Пятёрка, пятерка, ПЯТЁРОЧКУ, пятерочку\nnot_done: Опять Течет") == []
 
 
+# Other speech around a number, by how long it was.
+
+
+def among_sounds(text: str, confidence: float = 1.0) -> Heard:
+    """«~0.1 пять»: other speech of 0.1 s, then a word of 0.4."""
+    return Heard(
+        tuple(
+            Word(UNKNOWN, 0.5, float(word[1:])) if word.startswith("~") else Word(word, confidence, 0.4)
+            for word in text.split()
+        ),
+        seconds=1.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "confidence"), [("~0.1 пять", 0.9), ("пять ~0.11", 0.9), ("~0.1 пять ~0.1", 0.81)]
+)
+def test_a_breath_around_a_number_lowers_it_and_it_is_read_back(text: str, confidence: float) -> None:
+    sounds = among_sounds(text)
+    meaning = PACK.understand(sounds, "rating")
+    assert meaning == Rating(5, pytest.approx(confidence), sounds)
+    assert meaning.confidence < PACK.sure
+
+
+@pytest.mark.parametrize("text", ["~0.12 пять", "пять ~0.3", "~0.1 пять ~0.2", "~0.5 пять ~0.5"])
+def test_a_word_around_a_number_is_no_breath(text: str) -> None:
+    assert PACK.understand(among_sounds(text), "rating") == Unsure(Why.OTHER_SPEECH, among_sounds(text))
+
+
+@pytest.mark.parametrize("text", ["~0 пять", "пять ~0", "~0 пять ~0"])
+def test_of_a_length_nobody_knows_it_may_have_been_a_word(text: str) -> None:
+    assert PACK.understand(among_sounds(text), "rating") == Unsure(Why.OTHER_SPEECH, among_sounds(text))
+
+
+@pytest.mark.parametrize("text", ["три ~0.1 четыре", "не ~0.1 пять", "пять ~0.1 спасибо"])
+def test_between_words_nothing_is_a_breath(text: str) -> None:
+    """It may have been the «или», or the «не»."""
+    assert PACK.understand(among_sounds(text), "rating") == Unsure(Why.OTHER_SPEECH, among_sounds(text))
+
+
+def test_a_breath_beside_a_number_of_another_kind_makes_it_no_rating() -> None:
+    for text in ("~0.1 пять часов", "опять ~0.1", "~0.1 пять четыре", "~0.1", "~0.1 не пять"):
+        assert isinstance(PACK.understand(among_sounds(text), "rating"), Unsure), text
+
+
+def test_with_breaths_enough_even_a_certain_number_is_too_faint() -> None:
+    text = "~0.1 ~0.1 пять ~0.1 ~0.1"
+    assert isinstance(PACK.understand(among_sounds(text), "rating"), Unsure)
+    assert isinstance(PACK.understand(among_sounds("~0.1 пять", confidence=0.75), "rating"), Unsure)
+
+
+def test_a_judgement_beside_a_breath_is_not_sure_enough() -> None:
+    assert isinstance(PACK.understand(among_sounds("~0.1 хорошо"), "rating"), Unsure)
+
+
+def test_a_breath_beside_yes_or_no_is_not_forgiven() -> None:
+    """It may have been the beginning of «когда», and what is confirmed is not asked about again."""
+    for question in ("yes_no", "offer"):
+        for text in ("~0.1 да", "нет ~0.1"):
+            assert isinstance(PACK.understand(among_sounds(text), question), Unsure), text
+
+
+def test_beside_a_wish_a_breath_changes_nothing() -> None:
+    sounds = among_sounds("~0.1 больше не звоните ~0.1")
+    assert PACK.understand(sounds, "rating") == Wish(Intent.OPT_OUT, 1.0, sounds)
+
+
+def test_a_wish_that_counts_only_alone_is_not_alone_beside_a_breath() -> None:
+    for text in ("~0.1 что", "не буду ~0.1"):
+        assert PACK.understand(among_sounds(text), "rating") == Unsure(Why.OTHER_SPEECH, among_sounds(text))
+
+
+def test_beside_a_breath_a_rating_is_read_back_however_little_is_sure_enough(folder: Path) -> None:
+    edit(folder, "sure = 0.95", "sure = 0.8", "questions/rating.toml")
+    pack = Pack.read("ru", folder)
+    meaning = pack.understand(among_sounds("~0.1 пять"), "rating")
+    assert isinstance(meaning, Rating) and meaning.confidence < pack.sure
+
+
+def test_who_breathes_after_a_number_may_go_on() -> None:
+    assert not PACK.question("rating").is_complete(among_sounds("пять ~0.1").words)
+
+
+# What could be said in two ways.
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "замечательно пришли пять",  # «прекрасно; пришли пятеро» or «замечательно пришли; пять»
+        "сантехник не пришёл два",  # «не пришёл; два» or «не пришли два»
+        "отремонтировали всё замечательно пришли",
+    ],
+)
+def test_what_reads_otherwise_from_the_end_is_no_rating(text: str) -> None:
+    assert PACK.understand(heard(text), "rating") == Unsure(Why.SEVERAL, heard(text))
+
+
+def test_hardly_anything_reads_otherwise_from_the_end() -> None:
+    lexicon = PACK._lexicons["rating"]
+    for said, _ in [*table(RATINGS), *table(CORRECTED), *table(BESIDE_EACH_OTHER)]:
+        words = heard(said).words
+        assert rating(take_apart(words, lexicon)) == rating(take_apart(words, lexicon, from_the_end=True)), (
+            said
+        )
+
+
+def test_a_word_the_ears_waver_about_is_no_rating() -> None:
+    """Where two words fit the sound the ears split their confidence between them."""
+    assert isinstance(PACK.understand(heard("пять", confidence=0.5), "rating"), Unsure)
+
+
 # What the ears listen for.
 
 
@@ -532,15 +645,17 @@ def test_yes_is_a_whole_answer_and_no_may_go_on() -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for language in ("ru", "en"):
-        (tmp_path / f"{language}.toml").write_text((HERE / f"{language}.toml").read_text("utf-8"), "utf-8")
+    files = ["ru.toml", "en.toml", *(f"questions/{name}.toml" for name in QUESTIONS)]
+    (tmp_path / "questions").mkdir()
+    for file in files:
+        (tmp_path / file).write_text((HERE / file).read_text("utf-8"), "utf-8")
     return tmp_path
 
 
-def edit(folder: Path, old: str, new: str) -> None:
-    path = folder / "ru.toml"
+def edit(folder: Path, old: str, new: str, file: str = "ru.toml") -> None:
+    path = folder / file
     text = path.read_text("utf-8")
-    assert old in text, f"ru.toml no longer holds {old!r}"
+    assert old in text, f"{file} no longer holds {old!r}"
     path.write_text(text.replace(old, new, 1), "utf-8")
 
 
@@ -612,10 +727,6 @@ def test_a_word_added_is_understood(folder: Path) -> None:
             "ru.toml: wishes.yes: 'да {nummer}': no such group 'nummer'; did you mean 'number'?",
         ),
         ('["да"]', '["{number} {number} {number} {number} {number}"]', "at most 5000"),
-        ("sure = 0.95", "sure = 1.5", "ru.toml: confidence.sure = 1.5: a number above 0, at most 1"),
-        ("sure = 0.95", "sure = true", "ru.toml: confidence.sure = True: a number above 0, at most 1"),
-        ("sure = 0.95", "sure = 0.5", "ru.toml: confidence: sure (0.5) is below enough (0.7)"),
-        ("letter = 0.15", "", "ru.toml: length.letter is missing"),
         (
             'me = ["мне|',
             'me = ["мне||',
@@ -635,10 +746,70 @@ def test_what_is_wrong_in_the_file_is_named(folder: Path, old: str, new: str, sa
 
 
 def test_everything_that_is_wrong_is_named_at_once(folder: Path) -> None:
-    edit(folder, "sure = 0.95", "sure = 2")
+    edit(folder, "sure = 0.95", "sure = 2", "questions/rating.toml")
+    edit(folder, "enough = 0.7", "", "questions/offer.toml")
     edit(folder, '["да"]', "[]")
     edit(folder, "corrections = [", "correction = [")
-    assert len(problems(folder)) == 4
+    assert len(problems(folder)) == 5
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("sure = 0.95", "sure = 1.5", "sure = 1.5: a number above 0, at most 1"),
+        ("sure = 0.95", "sure = true", "sure = True: a number above 0, at most 1"),
+        ("sure = 0.95", "sure = nan", "sure = nan: a number above 0, at most 1"),
+        ("sure = 0.95", "sure = '0,95'", "sure = '0,95': a number above 0, at most 1"),
+        ("sure = 0.95", "sure = 0.5", "sure (0.5) is below enough (0.7)"),
+        ("sure = 0.95", "shure = 0.95", "shure: no such key; did you mean 'sure'?"),
+        (
+            "sure = 0.95",
+            "yes = 0.95",
+            "yes: no such key (there are: sure, enough, pause, letter, breath)",
+        ),
+        ("letter = 0.15", "", "letter is missing"),
+        ("breath = 0.12", "breath = -1", "breath = -1: a number from 0, at most 1"),
+        ("sure = 0.95", "sure = ", "Invalid value"),
+    ],
+)
+def test_what_is_wrong_in_a_questions_thresholds_is_named(
+    folder: Path, old: str, new: str, says: str
+) -> None:
+    edit(folder, old, new, "questions/rating.toml")
+    said = problems(folder)
+    assert all(problem.startswith("questions/rating.toml: ") for problem in said)
+    assert [problem for problem in said if says in problem], said
+
+
+def test_a_question_without_thresholds_is_named(folder: Path) -> None:
+    (folder / "questions/offer.toml").unlink()
+    assert "questions/offer.toml: " in problems(folder)[0]
+
+
+def test_each_question_has_thresholds_of_its_own(folder: Path) -> None:
+    edit(folder, "enough = 0.7", "enough = 0.9", "questions/yes_no.toml")
+    pack = Pack.read("ru", folder)
+    yes = heard("да", confidence=0.8)
+    assert pack.understand(yes, "offer") == Wish(Intent.YES, 0.8, yes)
+    assert pack.understand(yes, "yes_no") == Unsure(Why.FAINT, yes)
+
+
+def test_a_value_raised_does_what_its_file_says(folder: Path) -> None:
+    edit(folder, "sure = 0.95", "sure = 1", "questions/rating.toml")
+    edit(folder, "pause = 0.9", "pause = 4", "questions/rating.toml")
+    edit(folder, "breath = 0.12", "breath = 0.3", "questions/rating.toml")
+    pack = Pack.read("ru", folder)
+    assert pack.sure == 1
+    assert pack.understand(heard("хорошо", confidence=0.97), "rating") == Unsure(
+        Why.FAINT, heard("хорошо", confidence=0.97)
+    )
+    assert isinstance(pack.understand(heard("пять", seconds=4.4), "rating"), Rating)
+    assert isinstance(pack.understand(among_sounds("~0.25 пять"), "rating"), Rating)
+
+
+def test_a_copy_of_the_words_alone_is_tried_with_the_thresholds_in_force(tmp_path: Path) -> None:
+    (tmp_path / "ru.toml").write_text((HERE / "ru.toml").read_text("utf-8"), "utf-8")
+    assert Pack.read("ru", tmp_path).thresholds == PACK.thresholds
 
 
 def test_a_missing_file_is_named(folder: Path) -> None:
@@ -659,9 +830,9 @@ def test_an_admin_can_try_sentences_out(capsys: pytest.CaptureFixture[str]) -> N
 def test_trying_out_a_broken_file_says_what_is_wrong(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    edit(folder, "sure = 0.95", "sure = 2")
+    edit(folder, "sure = 0.95", "sure = 2", "questions/yes_no.toml")
     assert try_out(["да", "--asked", "yes_no", "--folder", str(folder)]) == 1
-    assert "ru.toml: confidence.sure = 2" in capsys.readouterr().err
+    assert "questions/yes_no.toml: sure = 2" in capsys.readouterr().err
 
 
 def test_ears_that_do_not_know_a_words_neighbour_are_never_sure_of_it() -> None:
@@ -679,3 +850,37 @@ def test_a_neighbour_that_nobody_listens_for_is_refused(tmp_path: Path) -> None:
     (tmp_path / "ru.toml").write_text(text, "utf-8")
     with pytest.raises(DialplanError, match="апять is in no line"):
         Pack.read("ru", tmp_path)
+
+
+# what it may have been
+
+
+def may_be(*readings: tuple[str, float]) -> Heard:
+    """The first is the likeliest."""
+    ways = tuple(
+        Reading(tuple(Word(word, 1.0) for word in text.split()), share) for text, share in readings
+    )
+    return Heard(ways[0].words, readings=ways)
+
+
+def test_words_that_may_be_others_of_no_weight_leave_an_answer_certain() -> None:
+    meaning = PACK.understand(may_be(("на двойку", 0.5), ("ну двойку", 0.3), ("а двойку", 0.19)), "rating")
+    assert isinstance(meaning, Rating)
+    assert (meaning.value, meaning.confidence) == (2, pytest.approx(0.99))
+
+
+def test_an_answer_that_may_be_its_denial_is_unsure() -> None:
+    meaning = PACK.understand(may_be(("на пять", 0.55), ("не пять", 0.45)), "rating")
+    assert meaning == Unsure(Why.FAINT, meaning.heard)
+
+
+def test_what_most_of_the_readings_mean_counts_though_the_likeliest_means_nothing() -> None:
+    meaning = PACK.understand(may_be(("потолок три", 0.2), ("ну три", 0.4), ("на три", 0.4)), "rating")
+    assert isinstance(meaning, Rating)
+    assert (meaning.value, meaning.confidence) == (3, pytest.approx(0.8))
+
+
+def test_a_share_is_worth_what_the_ears_say_it_is() -> None:
+    heard = may_be(("пять", 0.97), ("опять", 0.03))
+    doubting = PACK.heard_by((), trust=lambda share: share / 2)
+    assert doubting.understand(heard, "rating") == Unsure(Why.FAINT, heard)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ivr.dialplan.understanding import sentence, vocabulary
+from ivr.dialplan.understanding import sentence, thresholds, vocabulary
 from ivr.dialplan.understanding.meaning import Intent, Meaning, Rating, Unsure, Why, Wish
 from ivr.dialplan.understanding.sentence import Piece
+from ivr.dialplan.understanding.thresholds import Thresholds
 from ivr.dialplan.understanding.vocabulary import Lexicon, Role, Vocabulary, plain
-from ivr.heard import UNKNOWN, Heard, Question, Word
+from ivr.errors import DialplanError
+from ivr.heard import UNKNOWN, Heard, Question, Reading, Word
 
 HERE = Path(__file__).parent
 
@@ -22,14 +25,19 @@ QUESTIONS: Mapping[str, Mapping[Role, Role]] = {
 """What may be asked, and what a phrase does in an answer to it in place of what it does else.
 
 `rating`: how many of five? `yes_no`: was it a four? A mark said instead counts. `offer`: yes or no, and no marks.
+How certain the ears must be of an answer is the admin's: `questions/*.toml`.
 """
 
 GO_WITH_A_RATING = frozenset({Intent.OPT_OUT, Intent.NOT_DONE, Intent.HUMAN})
 """Wishes that take nothing from a rating in the same breath."""
+YES_OR_NO = frozenset({Intent.YES, Intent.NO})
 UNSETTLE_A_RATING = frozenset({Intent.LATER, Intent.REFUSED})
 """«Пять не поставлю, отстаньте»: which of the two was meant?"""
+Trust = Callable[[float], float]
 NEARLY = 0.99
 """Of `sure`: just not that."""
+BREATHLESS = 0.9
+"""What each breath beside an answer leaves of its confidence."""
 GOOD = 4
 """Who says that nothing was done gives no such rating, whatever the word sounded like."""
 
@@ -37,8 +45,17 @@ GOOD = 4
 class Pack:
     """One language: its vocabulary, and sense made with it."""
 
-    def __init__(self, words: Vocabulary, unheard: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        words: Vocabulary,
+        certainty: Mapping[str, Thresholds],
+        unheard: Collection[str] = (),
+        trust: Trust = lambda share: share,
+    ) -> None:
+        self._trust = trust
         self.vocabulary = words
+        self.thresholds = certainty
+        """By question."""
         self._doubtful = {
             word for word, others in words.neighbours.items() if any(one in unheard for one in others)
         }
@@ -47,17 +64,33 @@ class Pack:
 
     @classmethod
     def read(cls, language: str, folder: Path = HERE) -> Pack:
-        """Raises DialplanError naming everything that is wrong with the language's file."""
-        return cls(vocabulary.read(folder / f"{language}.toml"))
+        """Raises DialplanError naming everything that is wrong with the files of language and questions.
 
-    def heard_by(self, missing: Collection[str]) -> Pack:
-        """The same, for ears that do not know these words: a mark they might mistake one for is read back."""
-        return Pack(self.vocabulary, missing)
+        A folder without `questions/` has a language only: the thresholds in force go with it.
+        """
+        questions = folder / "questions" if (folder / "questions").is_dir() else HERE / "questions"
+        problems: list[str] = []
+        certainty = {}
+        with _noted(problems):
+            words = vocabulary.read(folder / f"{language}.toml")
+        for name in QUESTIONS:
+            with _noted(problems):
+                certainty[name] = thresholds.read(questions / f"{name}.toml")
+        if problems:
+            raise DialplanError("what the robot is to understand is refused", problems)
+        return cls(words, certainty)
+
+    def heard_by(self, missing: Collection[str], trust: Trust | None = None) -> Pack:
+        """The same, for ears that do not know these words: a mark they might mistake one for is read back.
+
+        `trust`: how often that which makes up a share of all their readings is right.
+        """
+        return Pack(self.vocabulary, self.thresholds, missing, trust or self._trust)
 
     @property
     def sure(self) -> float:
-        """From this confidence on a rating need not be read back."""
-        return self.vocabulary.sure
+        """From this confidence on an answer to the question for a rating need not be read back."""
+        return self.thresholds["rating"].sure
 
     def words(self) -> tuple[str, ...]:
         """Every word that is listened for, as the file spells it."""
@@ -70,29 +103,57 @@ class Pack:
         )
 
     def understand(self, heard: Heard, question: str) -> Meaning:
-        """Never a guess: what is faint, doubled or not to the point is Unsure."""
-        pieces = sentence.take_apart(heard.words, self._lexicons[question])
+        """Never a guess: what is faint, doubled or not to the point is Unsure.
+
+        Where the ears tell what it may have been, that counts which most of it means: «на двойку», «ну двойку» and
+        «а двойку» are one answer, «не двойку» is another.
+        """
+        if not heard.readings:
+            return self._understand(heard, question)
+        shares: dict[object, float] = {}
+        first: dict[object, Reading] = {}
+        for reading in heard.readings:
+            meant = _kind(self._understand(_as_read(heard, reading, 1.0), question))
+            shares[meant] = shares.get(meant, 0.0) + reading.share
+            first.setdefault(meant, reading)
+        most = max(shares, key=lambda meant: shares[meant])
+        meaning = self._understand(_as_read(heard, first[most], self._trust(shares[most])), question)
+        return replace(meaning, heard=heard)
+
+    def _understand(self, heard: Heard, question: str) -> Meaning:
+        meaning = self._sense(heard, heard.words, question)
+        if meaning != Unsure(Why.OTHER_SPEECH, heard):
+            return meaning
+        said = sentence.between_breaths(heard.words, self.thresholds[question].breath)
+        breaths = len(heard.words) - len(said)
+        forgiven = self._sense(heard, said, question, breaths) if said and breaths else meaning
+        return forgiven if _is_answer(forgiven) else meaning
+
+    def _sense(self, heard: Heard, said: Sequence[Word], question: str, breaths: int = 0) -> Meaning:
+        """What these words of it mean, with so many breaths beside them."""
+        limits = self.thresholds[question]
+        pieces = sentence.take_apart(said, self._lexicons[question])
         meaning = self._make(heard, pieces)
-        doubt = None if isinstance(meaning, Unsure) else self._doubt(meaning, pieces)
+        if isinstance(meaning, Unsure):
+            return meaning
+        meaning = replace(meaning, confidence=self._certainty(meaning, said, breaths, limits))
+        if _is_answer(meaning) and not self._reads_the_same(meaning, said, question):
+            return Unsure(Why.SEVERAL, heard)
+        doubt = _doubt(meaning, said, pieces, limits)
         return Unsure(doubt, heard) if doubt else meaning
 
-    def _doubt(self, meaning: Rating | Wish, pieces: Sequence[Piece]) -> Why | None:
-        """What speaks against it in the sound; of a wish only its own words must be certain."""
-        words = meaning.heard.words
-        if isinstance(meaning, Wish) and meaning.intent not in {Intent.YES, Intent.NO}:
-            return Why.FAINT if meaning.confidence < self.vocabulary.enough else None
-        if min(word.confidence for word in words) < self.vocabulary.enough:
-            return Why.FAINT
-        roles = {piece.role for piece in pieces}
-        if Role.VERDICT in roles and Role.MARK not in roles and meaning.confidence < self.sure:
-            return Why.FAINT  # «хорошо» is said of anything
-        lasts = self.vocabulary.pause + self.vocabulary.letter * sum(len(word.text) for word in words)
-        return Why.OTHER_SPEECH if meaning.heard.seconds > lasts else None
+    def _certainty(
+        self, meaning: Rating | Wish, said: Sequence[Word], breaths: int, limits: Thresholds
+    ) -> float:
+        """Not sure, if a word may have been another that the ears do not know, or a breath a piece of a word."""
+        confidence = meaning.confidence * BREATHLESS**breaths
+        is_doubtful = isinstance(meaning, Rating) and any(plain(word.text) in self._doubtful for word in said)
+        return min(confidence, NEARLY * limits.sure) if breaths or is_doubtful else confidence
 
-    def _in_doubt(self, confidence: float, heard: Heard) -> float:
-        """Not sure, if one of the words might have been another that the ears do not know."""
-        is_doubtful = any(plain(word.text) in self._doubtful for word in heard.words)
-        return min(confidence, NEARLY * self.sure) if is_doubtful else confidence
+    def _reads_the_same(self, meaning: Meaning, said: Sequence[Word], question: str) -> bool:
+        """Taken apart from the end, too? «Замечательно пришли пять» may be a five, or five people."""
+        pieces = sentence.take_apart(said, self._lexicons[question], from_the_end=True)
+        return _answer(self._make(meaning.heard, pieces)) == _answer(meaning)
 
     def _make(self, heard: Heard, pieces: Sequence[Piece]) -> Meaning:
         value = sentence.rating(pieces)
@@ -101,7 +162,7 @@ class Pack:
         if wish is not None:
             return _with_wish(value, wish, pieces, heard)
         if isinstance(value, int):
-            return Rating(value, self._in_doubt(confidence, heard), heard)
+            return Rating(value, confidence, heard)
         if value in {Why.NOTHING, Why.VAGUE} and any(piece.says_yes_or_no for piece in pieces):
             said = sentence.yes_or_no(pieces)
             return Unsure(said, heard) if isinstance(said, Why) else Wish(said, confidence, heard)
@@ -120,6 +181,15 @@ class Pack:
         return False
 
 
+@contextlib.contextmanager
+def _noted(problems: list[str]) -> Iterator[None]:
+    """What a file is refused for joins the problems, so that all of them are named at once."""
+    try:
+        yield
+    except DialplanError as error:
+        problems.extend(error.problems)
+
+
 def _lexicon(question: str, words: Vocabulary) -> Lexicon:
     roles = QUESTIONS[question]
     phrases = dict(words.always)
@@ -127,6 +197,48 @@ def _lexicon(question: str, words: Vocabulary) -> Lexicon:
         if phrase.role in roles:
             phrases[tokens] = replace(phrase, role=roles[phrase.role])
     return Lexicon(phrases if question == "rating" else phrases | dict(words.asked))
+
+
+def _as_read(heard: Heard, reading: Reading, confidence: float) -> Heard:
+    words = tuple(replace(word, confidence=confidence) for word in reading.words)
+    return replace(heard, words=words, readings=())
+
+
+def _kind(meaning: Meaning) -> object:
+    """What is the same in whichever words it was said."""
+    match meaning:
+        case Rating(value, also=also):
+            return value, also
+        case Wish(intent):
+            return intent
+        case Unsure():
+            return Unsure
+
+
+def _answer(meaning: Meaning) -> int | Intent | None:
+    """The rating, yes or no it is; of these every word must be accounted for."""
+    if isinstance(meaning, Rating):
+        return meaning.value
+    return meaning.intent if isinstance(meaning, Wish) and meaning.intent in YES_OR_NO else None
+
+
+def _is_answer(meaning: Meaning) -> bool:
+    return _answer(meaning) is not None
+
+
+def _doubt(
+    meaning: Rating | Wish, said: Sequence[Word], pieces: Sequence[Piece], limits: Thresholds
+) -> Why | None:
+    """What speaks against it in the sound; of a wish only its own words must be certain."""
+    if not _is_answer(meaning):
+        return Why.FAINT if meaning.confidence < limits.enough else None
+    if min(meaning.confidence, *(word.confidence for word in said)) < limits.enough:
+        return Why.FAINT
+    roles = {piece.role for piece in pieces}
+    if Role.VERDICT in roles and Role.MARK not in roles and meaning.confidence < limits.sure:
+        return Why.FAINT  # «хорошо» is said of anything
+    lasts = limits.spoken_in(letters=sum(len(word.text) for word in said))
+    return Why.OTHER_SPEECH if meaning.heard.seconds > lasts else None
 
 
 def _with_wish(value: int | Why, wish: Piece, pieces: Sequence[Piece], heard: Heard) -> Meaning:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ivr.dialplan.understanding.meaning import Intent, Why
 from ivr.dialplan.understanding.vocabulary import Lexicon, Phrase, Role, plain
-from ivr.heard import Word
+from ivr.heard import UNKNOWN, Word
 
 CHANGES_NOTHING = frozenset({Role.PADDING, Role.VAGUE})
 """Beside an answer."""
@@ -43,9 +43,12 @@ class Piece:
         return self.intent in {Intent.YES, Intent.NO}
 
 
-def take_apart(words: Sequence[Word], lexicon: Lexicon) -> list[Piece]:
-    """From the left, the longest phrase first. A wish that is denied, or not alone where it must be, is stray."""
-    pieces = list(_split(words, lexicon))
+def take_apart(words: Sequence[Word], lexicon: Lexicon, from_the_end: bool = False) -> list[Piece]:
+    """From the left, the longest phrase first. A wish that is denied, or not alone where it must be, is stray.
+
+    From the end, what could be said in two ways falls apart in the other: «пришли два», «два».
+    """
+    pieces = _split_from_the_end(words, lexicon) if from_the_end else list(_split(words, lexicon))
     crowd = [piece for piece in pieces if not (piece.role in BESIDE_ANYTHING or piece.says_yes_or_no)]
     return [
         replace(piece, phrase=_STRAY)
@@ -53,6 +56,16 @@ def take_apart(words: Sequence[Word], lexicon: Lexicon) -> list[Piece]:
         else piece
         for before, piece in zip([None, *pieces], pieces, strict=False)
     ]
+
+
+def between_breaths(words: Sequence[Word], breath: float) -> tuple[Word, ...]:
+    """The words without other speech at either end that is shorter than that (seconds), but of a known length."""
+    first, last = 0, len(words)
+    while first < last and _may_be_a_breath(words[first], breath):
+        first += 1
+    while last > first and _may_be_a_breath(words[last - 1], breath):
+        last -= 1
+    return tuple(words[first:last])
 
 
 def least_confidence(pieces: Iterable[Piece]) -> float:
@@ -112,6 +125,21 @@ def _split(words: Sequence[Word], lexicon: Lexicon) -> Iterator[Piece]:
         phrase, length = lexicon.begins(tokens[at:]) or (_STRAY, 1)
         yield Piece(phrase, tuple(words[at : at + length]))
         at += length
+
+
+def _split_from_the_end(words: Sequence[Word], lexicon: Lexicon) -> list[Piece]:
+    tokens = tuple(plain(word.text) for word in words)
+    pieces: list[Piece] = []
+    end = len(tokens)
+    while end > 0:
+        phrase, length = lexicon.ends(tokens[:end]) or (_STRAY, 1)
+        pieces.append(Piece(phrase, tuple(words[end - length : end])))
+        end -= length
+    return pieces[::-1]
+
+
+def _may_be_a_breath(word: Word, breath: float) -> bool:
+    return word.text == UNKNOWN and 0.0 < word.seconds < breath
 
 
 def _denies(piece: Piece | None) -> bool:

@@ -72,20 +72,19 @@ class Lexicon:
                 return phrase, length
         return None
 
+    def ends(self, tokens: Tokens) -> tuple[Phrase, int] | None:
+        """The longest phrase these words end with, and how many of them it takes."""
+        for length in range(min(self._longest, len(tokens)), 0, -1):
+            if phrase := self._phrases.get(tokens[len(tokens) - length :]):
+                return phrase, length
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
     """One language."""
 
     name: str
-    sure: float
-    """Confidence from which a rating need not be read back."""
-    enough: float
-    """Confidence below which nothing is understood."""
-    pause: float
-    """Seconds of a stretch of speech that need no words."""
-    letter: float
-    """Seconds a letter accounts for."""
     always: Phrases
     asked: Phrases
     """More that says yes or no where that is the question; outranks `always`."""
@@ -107,7 +106,7 @@ _ROLES = {
     "vague": Role.VAGUE,
     "elsewhere": Role.ELSEWHERE,
 }
-_TABLES = ("confidence", "length", "neighbours", "groups", "marks", "verdicts", "wishes", "asked", *_ROLES)
+_TABLES = ("neighbours", "groups", "marks", "verdicts", "wishes", "asked", *_ROLES)
 _WORD = re.compile(r"[а-яё]+(-[а-яё]+)*|[a-z]+(['-][a-z]+)*")
 _GROUP = re.compile(r"\{([^{}]*)\}")
 
@@ -139,27 +138,10 @@ class _Reader:
 
     def vocabulary(self) -> Vocabulary:
         self.only(self.data, _TABLES, "")
-        sure, enough = self.numbers("confidence", ("sure", "enough"), at_most=1)
-        pause, letter = self.numbers("length", ("pause", "letter"), at_most=10)
-        if sure < enough:
-            self.wrong("confidence", f": sure ({sure:g}) is below enough ({enough:g})")
         self.groups = self.read_groups()
         name = self.file.partition(".")[0]
         always, asked = self.always(), self.asked()
-        return Vocabulary(
-            name, sure, enough, pause, letter, always, asked, self.read_neighbours(), self.lines
-        )
-
-    def numbers(self, name: str, keys: tuple[str, str], at_most: float) -> tuple[float, float]:
-        table = self.table(name, keys)
-        first, second = (self.number(f"{name}.{key}", table.get(key, at_most), at_most) for key in keys)
-        return first, second
-
-    def number(self, where: str, value: Any, at_most: float) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= at_most:
-            self.wrong(where, f" = {value!r}: a number above 0, at most {at_most:g}")
-            return at_most
-        return float(value)
+        return Vocabulary(name, always, asked, self.read_neighbours(), self.lines)
 
     def read_groups(self) -> dict[str, str]:
         groups = {}

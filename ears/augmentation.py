@@ -1,0 +1,298 @@
+"""What happens to a voice before the network hears it: another mouth, a room, a telephone, noise, a codec, lost
+packets.
+
+Each piece is spoilt anew for every copy, by a seed of its own: the same seed, the same sound. The steps follow the
+way of a call, to the last one: the robot's own noise reduction and the silence it puts around an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+
+from ears.alignment import SILENCE, Aligned, Labels
+from ears.features import RATE, STEP, WINDOW, Frames, Samples, mfcc
+from ears.speech import RATE as SPOKEN_RATE
+from ivr.speech.noise import cleaned
+from ivr.speech.sound import as_alaw, as_pcm
+
+Chance = np.random.Generator
+
+SPEED = (0.78, 1.28)
+"""Played slower and lower, faster and higher; beyond it nobody speaks but children."""
+CHILD = (1.25, 1.5)
+WARP = (0.85, 1.2)
+AROUND = 0.5
+"""Seconds of quiet at most before and after."""
+LEVEL = (-50.0, -12.0)
+"""Of the speech, dBFS."""
+SNR = (2.0, 35.0)
+BABBLE_SNR = (8.0, 30.0)
+IDLE = (-80.0, -55.0)
+"""The line's own noise, dBFS."""
+PACKET = 160
+KEPT, HUSH = 320, 1600
+"""What `ivr.speech.listener` leaves of the quiet around an answer, and the silence it puts there instead."""
+OTHERS = 5
+"""People talking in the background, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A spoilt piece as the network is shown it."""
+
+    frames: Frames
+    labels: Labels
+    """One for every frame."""
+
+
+@dataclass(slots=True)
+class _Clip:
+    """Speech on its way through the telephone."""
+
+    samples: Samples
+    labels: Labels
+    """One for every 10 ms of `samples`."""
+
+    @property
+    def speech(self) -> tuple[int, int]:
+        """Its first and last sample that is no silence."""
+        spoken = np.flatnonzero(self.labels != SILENCE)
+        if not len(spoken):
+            return 0, len(self.samples)
+        return int(spoken[0]) * STEP, min(len(self.samples), (int(spoken[-1]) + 1) * STEP)
+
+
+def spoil(piece: Aligned, others: Sequence[Aligned], seed: Sequence[int]) -> Heard | None:
+    """One copy of the piece as the network is shown it; None when nothing is left. `others` talk in the
+    background."""
+    chance = np.random.default_rng(seed)
+    clip = _through_everything(piece, others, chance)
+    warp = chance.uniform(*WARP) if chance.random() < 0.7 else 1.0
+    frames = mfcc(clip.samples * 32768, warp)
+    middles = (np.arange(len(frames)) * STEP + WINDOW // 2) // STEP
+    if not len(frames) or middles[-1] >= len(clip.labels) + 2:
+        return None
+    return Heard(frames, clip.labels[np.minimum(middles, len(clip.labels) - 1)])
+
+
+def telephoned(piece: Aligned, others: Sequence[Aligned], seed: Sequence[int]) -> bytes:
+    """The same as sound: PCM at RATE, 16 bits."""
+    clip = _through_everything(piece, others, np.random.default_rng(seed))
+    return as_pcm(clip.samples).tobytes()
+
+
+def _through_everything(piece: Aligned, others: Sequence[Aligned], chance: Chance) -> _Clip:
+    clip = _spoken(piece, chance)
+    for share, step in STEPS:
+        if chance.random() < share:
+            step(clip, chance)
+    _at_level(clip, chance)
+    _with_noise(clip, others, chance)
+    _coded(clip, chance)
+    if chance.random() < 0.15:
+        _with_loss(clip, chance)
+    if chance.random() < 0.5:
+        _hushed(clip)
+    return clip
+
+
+def _spoken(piece: Aligned, chance: Chance) -> _Clip:
+    """By another mouth, at another pace, with quiet around it."""
+    pace = _pace(chance)
+    samples = soxr.resample(piece.pcm.astype(np.float32) / 32768, SPOKEN_RATE * pace, RATE, quality="LQ")
+    before, after = (int(chance.uniform(0, AROUND) * 100) if chance.random() < 0.6 else 0 for _ in "ab")
+    samples = np.pad(samples, (before * STEP, after * STEP)).astype(np.float32)
+    at = ((np.arange(len(samples) // STEP) - before + 0.5) * pace).astype(int)
+    inside = (at >= 0) & (at < len(piece.labels))
+    labels = np.where(inside, piece.labels[np.clip(at, 0, len(piece.labels) - 1)], SILENCE).astype(np.int16)
+    return _Clip(samples, labels)
+
+
+def _pace(chance: Chance) -> float:
+    drawn = chance.random()
+    if drawn < 0.12:
+        return 1.0
+    return float(chance.uniform(*CHILD) if drawn < 0.17 else chance.uniform(*SPEED))
+
+
+def _begins_late(clip: _Clip, chance: Chance) -> None:
+    """The path opened when the voice was already there."""
+    begin, end = clip.speech
+    missing = min(int(chance.uniform(0.02, 0.12) * 100), (end - begin) // (4 * STEP)) * STEP
+    clip.samples[: begin + missing] = 0
+    clip.labels[: (begin + missing) // STEP] = SILENCE
+
+
+def _in_a_room(clip: _Clip, chance: Chance) -> None:
+    length = int(chance.uniform(0.05, 0.4) * RATE)
+    echo = chance.standard_normal(length) * np.exp(-6.9 * np.arange(length) / length)
+    echo *= chance.uniform(0.05, 0.4) / np.sqrt((echo**2).sum())
+    echo[0] = 1
+    clip.samples = _filtered(clip.samples, echo)
+
+
+def _tilted(clip: _Clip, chance: Chance) -> None:
+    clip.samples = _filtered(clip.samples, np.array([1.0, chance.uniform(-0.6, 0.6)]))
+
+
+def _coloured(clip: _Clip, chance: Chance) -> None:
+    """A microphone that likes some frequencies better than others."""
+    decibels = np.interp(np.linspace(0, 5, 129), np.arange(6), chance.uniform(-9, 9, 6))
+    clip.samples = _shaped(clip.samples, 10 ** (decibels / 20))
+
+
+def _in_band(clip: _Clip, chance: Chance) -> None:
+    low, high = chance.uniform(120, 350), chance.uniform(3150, 3800)
+    hertz = np.linspace(0, RATE / 2, 129)
+    steep = chance.uniform(40, 150)
+    gain = 1 / (1 + np.exp((low - hertz) / steep * 3)) / (1 + np.exp((hertz - high) / steep * 3))
+    clip.samples = _shaped(clip.samples, gain)
+
+
+STEPS = ((0.12, _begins_late), (0.35, _in_a_room), (0.5, _tilted), (0.35, _coloured), (0.75, _in_band))
+"""How often each is done to a voice, in this order."""
+
+
+def _at_level(clip: _Clip, chance: Chance) -> None:
+    begin, end = clip.speech
+    # most people are heard well
+    level = chance.uniform(-32, -14) if chance.random() < 0.7 else chance.uniform(*LEVEL)
+    gain = 10 ** (level / 20) / (_rms(clip.samples[begin:end]) + 1e-6)
+    clip.samples = np.clip(clip.samples * np.float32(gain), -1, 1)
+
+
+def _with_noise(clip: _Clip, others: Sequence[Aligned], chance: Chance) -> None:
+    """Noise on the line; loud noise is often lifted out again, as the robot does it, who has heard it before."""
+    begin, end = clip.speech
+    voice = _rms(clip.samples[begin:end])
+    idle = _noise(len(clip.samples), chance) * np.float32(10 ** (chance.uniform(*IDLE) / 20))
+    if chance.random() < 0.35:
+        clip.samples = clip.samples + idle
+        return
+    babble = chance.random() < 0.25
+    ratio = chance.uniform(*(BABBLE_SNR if babble else SNR))
+    lead = RATE
+    make = _babble(others) if babble else _noise
+    noise = make(lead + len(clip.samples), chance) * np.float32(voice * 10 ** (-ratio / 20))
+    clip.samples = np.clip(clip.samples + noise[lead:], -1, 1)
+    if chance.random() < 0.45:
+        clip.samples = cleaned(clip.samples, noise[:lead])
+
+
+def _noise(length: int, chance: Chance) -> Samples:
+    """Of power 1: steady or swelling, of any colour, with a hum in it. The benchmark has kinds of its own."""
+    noise = chance.standard_normal(length).astype(np.float32)
+    drawn = chance.random()
+    if drawn < 0.8:
+        slope = chance.uniform(0, 1.6)
+        hertz = np.linspace(0.02, 1, 129)
+        bumps = np.interp(np.linspace(0, 7, 129), np.arange(8), chance.uniform(-10, 10, 8))
+        noise = _shaped(noise, hertz**-slope * 10 ** (bumps / 20))
+    if drawn < 0.25:
+        noise = _of_power_one(noise) + _hum(length, chance) * np.float32(chance.uniform(0.5, 4))
+    if chance.random() < 0.3:
+        turns = chance.uniform(0.3, 3) * np.arange(length) / RATE + chance.random()
+        noise = noise * (1 + chance.uniform(0.2, 0.9) * np.sin(2 * np.pi * turns).astype(np.float32))
+    return _of_power_one(noise)
+
+
+def _hum(length: int, chance: Chance) -> Samples:
+    """A transformer, a tone: a note and its overtones."""
+    note = chance.choice([50.0, 100.0, chance.uniform(30, 500)])
+    overtones = range(1, int(min(16, 3600 / note)) + 1)
+    fall = chance.uniform(0.3, 1.5)
+    time = (np.arange(length) * (2 * np.pi * note / RATE)).astype(np.float32)
+    hum = np.sum([np.sin(k * time + np.float32(chance.uniform(0, 6))) / k**fall for k in overtones], axis=0)
+    return _of_power_one(hum)
+
+
+def _babble(others: Sequence[Aligned]) -> Callable[[int, Chance], Samples]:
+    """People talking behind the speaker."""
+
+    def talk(length: int, chance: Chance) -> Samples:
+        mixed = np.zeros(length, np.float32)
+        for _ in range(int(chance.integers(1, OTHERS + 1))):
+            picked = [others[index].pcm for index in chance.integers(0, len(others), 3)]
+            voice = soxr.resample(np.concatenate(picked).astype(np.float32), SPOKEN_RATE, RATE, quality="LQ")
+            endless = np.resize(_of_power_one(voice), length)
+            mixed += np.roll(endless, chance.integers(length)) * np.float32(chance.uniform(0.3, 1))
+        return _of_power_one(mixed)
+
+    return talk
+
+
+def _coded(clip: _Clip, chance: Chance) -> None:
+    drawn = chance.random()
+    if drawn < 0.6:
+        clip.samples = _ALAW[np.frombuffer(as_alaw(as_pcm(clip.samples)), np.uint8)]
+    elif drawn < 0.85:
+        clip.samples = through_ulaw(clip.samples)
+
+
+def through_ulaw(samples: Samples) -> Samples:
+    """G.711 µ-law there and back, by its law rather than its segments."""
+    squeezed = np.round(np.sign(samples) * np.log1p(255 * np.abs(samples)) / np.log(256) * 127) / 127
+    through: Samples = (np.sign(squeezed) * np.expm1(np.abs(squeezed) * np.log(256)) / 255).astype(np.float32)
+    return through
+
+
+def _with_loss(clip: _Clip, chance: Chance) -> None:
+    """Lost packets are the one before, fading, or silence."""
+    lost = chance.random(len(clip.samples) // PACKET) < chance.uniform(0.01, 0.08)
+    fades = chance.random() < 0.6
+    samples = clip.samples.copy()
+    for packet in np.flatnonzero(lost):
+        at = packet * PACKET
+        before = samples[at - PACKET : at] if packet and fades else np.zeros(PACKET, np.float32)
+        samples[at : at + PACKET] = 0.6 * before
+    clip.samples = samples
+
+
+def _hushed(clip: _Clip) -> None:
+    begin, end = clip.speech
+    begin, end = max(0, begin - KEPT), min(len(clip.samples), end + KEPT)
+    hush = np.zeros(HUSH, np.float32)
+    clip.samples = np.concatenate([hush, clip.samples[begin:end], hush])
+    silence = np.full(HUSH // STEP, SILENCE, np.int16)
+    clip.labels = np.concatenate([silence, clip.labels[begin // STEP : -(-end // STEP)], silence])
+
+
+def _of_power_one(sound: npt.NDArray[np.floating]) -> Samples:
+    even: Samples = (sound / (_rms(sound) + 1e-9)).astype(np.float32)
+    return even
+
+
+def _rms(samples: npt.NDArray[np.floating]) -> float:
+    return float(np.sqrt(np.mean(np.square(samples)))) if len(samples) else 0.0
+
+
+def _filtered(samples: Samples, response: npt.NDArray[np.float64]) -> Samples:
+    size = 1 << (len(samples) + len(response) - 1).bit_length()
+    through = np.fft.irfft(np.fft.rfft(samples, size) * np.fft.rfft(response, size), size)
+    kept: Samples = through[: len(samples)].astype(np.float32)
+    return kept
+
+
+def _shaped(samples: Samples, gain: npt.NDArray[np.float64]) -> Samples:
+    """Through a filter whose gain from 0 to half the rate is given."""
+    size = 1 << (len(samples) - 1).bit_length()
+    curve = np.interp(np.linspace(0, 1, size // 2 + 1), np.linspace(0, 1, len(gain)), gain)
+    return np.fft.irfft(np.fft.rfft(samples, size) * curve, size)[: len(samples)].astype(np.float32)
+
+
+def _alaw_samples() -> Samples:
+    """The sample of every A-law byte: the middle of those that become it."""
+    every = np.arange(-32768, 32768).astype(np.int16)
+    codes = np.frombuffer(as_alaw(every), np.uint8)
+    middles = np.bincount(codes, weights=every, minlength=256) / np.maximum(
+        1, np.bincount(codes, minlength=256)
+    )
+    return (middles / 32768).astype(np.float32)
+
+
+_ALAW = _alaw_samples()

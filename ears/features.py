@@ -1,0 +1,95 @@
+"""What the network is shown of speech: mel cepstra as libvosk computes them, for many clips at once.
+
+Kaldi's MFCC with the options of `CONF`: 25 ms windows ("povey") every 10 ms, offset removed, pre-emphasis 0.97, power
+spectrum of 256 points, 40 triangular filters even on the mel scale, logarithm, DCT-II (orthonormal), lifter 22.
+The test compares it with the features libvosk's own library gives.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+Samples = npt.NDArray[np.float32]
+Frames = npt.NDArray[np.float32]
+
+RATE = 8_000
+WINDOW, STEP, SPECTRUM = 200, 80, 256
+"""Samples."""
+SECOND = RATE // STEP
+"""Frames in one."""
+FILTERS = COEFFICIENTS = 40
+LOW, HIGH = 60.0, 3800.0
+"""Hz."""
+LIFTER = 22
+EMPHASIS = 0.97
+CONF = f"""\
+--sample-frequency={RATE}
+--use-energy=false
+--num-mel-bins={FILTERS}
+--num-ceps={COEFFICIENTS}
+--low-freq={LOW:g}
+--high-freq={HIGH:g}
+--dither=0
+--allow-downsample=true
+--allow-upsample=true
+"""
+"""`conf/mfcc.conf`: what is computed here, said to libvosk."""
+
+
+def mfcc(pcm: Samples, warp: float = 1.0) -> Frames:
+    """(frames, COEFFICIENTS) of sound with full scale ±32768 at RATE.
+
+    `warp` moves the filters: above 1 as if the speaker's mouth were smaller (vocal tract length perturbation).
+    """
+    count = 1 + (len(pcm) - WINDOW) // STEP
+    if count < 1:
+        return np.zeros((0, COEFFICIENTS), np.float32)
+    pieces = np.lib.stride_tricks.sliding_window_view(pcm, WINDOW)[::STEP].astype(np.float32)
+    pieces = pieces - pieces.mean(axis=1, keepdims=True)
+    emphasised = pieces.copy()
+    emphasised[:, 1:] -= EMPHASIS * pieces[:, :-1]
+    emphasised[:, 0] -= EMPHASIS * pieces[:, 0]
+    power = np.abs(np.fft.rfft(emphasised * _window(), SPECTRUM)) ** 2
+    energies = np.log(
+        np.maximum(power[:, : SPECTRUM // 2] @ _filters(round(warp, 2)).T, np.finfo(np.float32).eps)
+    )
+    return (energies @ _cosines().T).astype(np.float32)
+
+
+def frames_of(samples: int) -> int:
+    return max(0, 1 + (samples - WINDOW) // STEP)
+
+
+@lru_cache(maxsize=1)
+def _window() -> Samples:
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / (WINDOW - 1))
+    return (hann**0.85).astype(np.float32)
+
+
+def _mel(hertz: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    return 1127.0 * np.log(1.0 + np.asarray(hertz, np.float64) / 700.0)
+
+
+@lru_cache(maxsize=128)
+def _filters(warp: float) -> Samples:
+    """(FILTERS, SPECTRUM / 2): triangles even on the mel scale."""
+    edges = np.linspace(_mel(LOW), _mel(HIGH), FILTERS + 2)
+    left, centre, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    hertz = np.arange(SPECTRUM // 2) * RATE / SPECTRUM / warp
+    at = _mel(hertz)[None]
+    rising, falling = (at - left) / (centre - left), (right - at) / (right - centre)
+    return np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def _cosines() -> Samples:
+    """The DCT and the lifter in one matrix."""
+    row, column = np.arange(COEFFICIENTS)[:, None], np.arange(FILTERS)[None]
+    dct = np.sqrt(2 / FILTERS) * np.cos(np.pi / FILTERS * (column + 0.5) * row)
+    dct[0] = np.sqrt(1 / FILTERS)
+    lifter = 1 + 0.5 * LIFTER * np.sin(np.pi * np.arange(COEFFICIENTS) / LIFTER)
+    matrix: Samples = (dct * lifter[:, None]).astype(np.float32)
+    return matrix

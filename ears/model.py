@@ -1,0 +1,61 @@
+"""A folder that libvosk loads: the network, what it is shown, and the words with their pronunciations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.native import Native
+from ears.features import CONF
+from ears.network import STRIDE, Network
+from ears.packaging import final_mdl
+from ears.words import HERE, Vocabulary
+from ivr.speech.graph import LEXICON, Lexicon, OpenFst, OtherSpeech, build
+from ivr.speech.pronounce import Pronouncer, read_respelled
+
+RESPELLED = HERE / "respelled.txt"
+DECODER = f"""\
+--min-active=200
+--max-active=3000
+--beam=13.0
+--lattice-beam=6.0
+--acoustic-scale=1.0
+--frame-subsampling-factor={STRIDE}
+--endpoint.silence-phones=1
+--endpoint.rule2.min-trailing-silence=0.5
+--endpoint.rule3.min-trailing-silence=0.8
+--endpoint.rule4.min-trailing-silence=1.5
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The vocabulary, and how its words are said."""
+
+    vocabulary: Vocabulary
+    pronouncer: Pronouncer
+
+    @classmethod
+    def of(cls, vocabulary: Vocabulary, native: Native) -> Words:
+        command = native.command("usr/bin/espeak-ng")
+        return cls(vocabulary, Pronouncer(command, native.environment(), read_respelled(RESPELLED)))
+
+    def lexicon(self) -> Lexicon:
+        return Lexicon.of(self.pronouncer.say(self.vocabulary.known), self.vocabulary.vital)
+
+    def other_speech(self) -> OtherSpeech:
+        every = self.pronouncer.say([*self.vocabulary.known, *self.vocabulary.other])
+        return OtherSpeech.of(
+            (ways[0] for ways in every.values()), (every[word][0] for word in self.vocabulary.other)
+        )
+
+
+def write_model(folder: Path, words: Words, network: Network, openfst: OpenFst) -> None:
+    for part in ("am", "conf"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    (folder / "am" / "final.mdl").write_bytes(final_mdl(network))
+    (folder / "conf" / "mfcc.conf").write_text(CONF)
+    (folder / "conf" / "model.conf").write_text(DECODER)
+    words.lexicon().write(folder / LEXICON)
+    words.other_speech().write(folder)
+    build(folder, openfst=openfst)

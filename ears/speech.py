@@ -1,0 +1,227 @@
+"""Speech to learn from, with what is said in it: synthesised, and recorded by people.
+
+Kept in packs of some hundred pieces, `VOICE-NUMBER-DIGEST.npz`; a pack that is there is not made again, and one of
+other lines has another digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import tempfile
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+from tqdm import tqdm
+
+from appliance.native import Native
+from ears.texts import Line
+from ivr.errors import MissingPart
+from ivr.speech.sound import read_wav
+
+HERE = Path(__file__).parent
+RATE = 12_000
+"""Hz: more than a telephone's, so that speech can be slowed down and keep its band."""
+PACK = 120
+PATIENCE = 60.0
+PCM = npt.NDArray[np.int16]
+ESPEAK_SPEED, ESPEAK_PITCH = 160, 50
+"""Its usual ones: words a minute, and of 99."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A voice or a speaker, as `sources.toml` has it."""
+
+    name: str
+    licence: str
+    engine: str = "recordings"
+    says: float = 1.0
+    variants: tuple[str, ...] = ()
+    kept_out: tuple[str, ...] = ()
+    """Variants that are not learned from."""
+    package: str = "rhvoice-russian"
+    of: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """One piece of speech."""
+
+    voice: str
+    words: tuple[str, ...]
+    pcm: PCM = field(repr=False)
+    """At RATE."""
+
+    @property
+    def seconds(self) -> float:
+        return len(self.pcm) / RATE
+
+
+def sources(file: Path = HERE / "sources.toml") -> list[Source]:
+    table = tomllib.loads(file.read_text("utf-8"))
+    return [Source(**_hashable(one)) for one in (*table["voice"], *table["recordings"])]
+
+
+def _hashable(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+
+
+# Packs
+
+
+def kept(packs: Iterable[Path]) -> Iterator[Spoken]:
+    for file in packs:
+        yield from read_pack(file)
+
+
+def read_pack(file: Path) -> Iterator[Spoken]:
+    with np.load(file) as pack:
+        pcm, ends = pack["pcm"], pack["ends"]
+        texts = json.loads(str(pack["texts"]))
+    begin = 0
+    for end, (voice, text) in zip(ends.tolist(), texts, strict=True):
+        yield Spoken(voice, tuple(text.split()), pcm[begin:end])
+        begin = end
+
+
+def write_pack(file: Path, spoken: Sequence[Spoken]) -> None:
+    """Appears whole or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    texts = json.dumps([(one.voice, " ".join(one.words)) for one in spoken], ensure_ascii=False)
+    pcm = np.concatenate([one.pcm for one in spoken]) if spoken else np.zeros(0, np.int16)
+    new = file.with_suffix(".new.npz")
+    np.savez(new, pcm=pcm, ends=np.cumsum([len(one.pcm) for one in spoken]), texts=texts)
+    new.rename(file)
+
+
+# Voices
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """A speech program with one voice, or one variant of it."""
+
+    source: Source
+    native: Native
+    environment: Mapping[str, str]
+
+    def say(self, line: Line) -> Spoken:
+        with tempfile.TemporaryDirectory(prefix="ears-") as folder:
+            wav = Path(folder, "spoken.wav")
+            variant = self._variant(line)
+            done = subprocess.run(
+                self._command(line, wav, variant),
+                input=line.text.encode(),
+                env=dict(self.environment),
+                capture_output=True,
+                timeout=PATIENCE,
+                check=False,
+            )
+            if not wav.exists():
+                why = done.stderr.decode("utf-8", "replace").strip()[-200:] or f"exit {done.returncode}"
+                raise MissingPart(f"voice {self.source.name}", why, "see that the native parts are whole")
+            sound = read_wav(wav.read_bytes())
+        name = f"{self.source.name}+{variant}" if variant else self.source.name
+        return Spoken(name, line.words, _pcm(sound.samples, sound.rate))
+
+    def _variant(self, line: Line) -> str:
+        """Which mouth says it: always the same one for the same line."""
+        variants = (*self.source.variants, *self.source.kept_out)
+        return variants[sum(line.text.encode()) % len(variants)] if variants else ""
+
+    def _command(self, line: Line, wav: Path, variant: str) -> list[str]:
+        if self.source.engine == "rhvoice":
+            options = ["-p", self.source.name, "-r", str(line.speed), "-t", str(line.pitch), "-o", str(wav)]
+            return self.native.command("usr/bin/RHVoice-test", *options)
+        speed, pitch = round(ESPEAK_SPEED * line.speed / 100), round(ESPEAK_PITCH * line.pitch / 100)
+        options = [
+            "-v",
+            f"ru+{variant}" if variant else "ru",
+            "-s",
+            str(speed),
+            "-p",
+            str(pitch),
+            "-w",
+            str(wav),
+        ]
+        return self.native.command("usr/bin/espeak-ng", *options, "--stdin")
+
+
+def synthesise(
+    source: Source, lines: Sequence[Line], native: Native, folder: Path, every: bool = False
+) -> list[Path]:
+    """Let a voice say its lines; returns the packs. `every`: with the voices that only test, too."""
+    environment = native.with_every_voice() if every else native.environment()
+    speaker = Speaker(source, native, {**os.environ, **environment})
+    packs = {
+        _pack(source, at, lines[at : at + PACK]): lines[at : at + PACK] for at in range(0, len(lines), PACK)
+    }
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        tqdm(total=len(lines), desc=f"  {source.name} speaks", unit=" lines", leave=False) as bar,
+    ):
+        for name, said in packs.items():
+            if not (folder / name).exists():
+                write_pack(folder / name, list(pool.map(speaker.say, said)))
+            bar.update(len(said))
+    return [folder / name for name in packs]
+
+
+def _pack(source: Source, at: int, lines: Sequence[Line]) -> str:
+    digest = hashlib.sha256(repr((source, lines)).encode()).hexdigest()[:12]
+    return f"{source.name}-{at // PACK:03}-{digest}.npz"
+
+
+# People
+
+
+def festival_recordings(source: Source, root: Path) -> list[Spoken]:
+    """The sentences of Debian's festvox-ru; a `+` in their text marks a stress."""
+    folder = root / "usr/share/festival/voices/russian/msu_ru_nsh_clunits"
+    listed = (folder / "etc" / "txt.done.data").read_text("utf-8")
+    return [
+        recorded(source.name, folder / "wav" / f"{name}.wav", words(text.replace("+", "")))
+        for name, text in re.findall(r'^\( (\S+) "(.*)" \)', listed, re.MULTILINE)
+    ]
+
+
+def asterisk_prompts(source: Source, sounds: Path, transcripts: str) -> list[Spoken]:
+    """The prompts whose text is plain words; digits and the like are for testing."""
+    spoken = []
+    for name, text in re.findall(r"^([\w-]+):\s*(.+)$", transcripts, re.MULTILINE):
+        file = sounds / f"{name}.wav"
+        if file.exists() and not re.search(r"[0-9A-Za-z<>\[«/]", text):
+            spoken.append(recorded(source.name, file, words(text)))
+    return [one for one in spoken if one.words and one.seconds < LONGEST]
+
+
+LONGEST = 15.0
+"""Seconds; longer prompts are menus with digits in them."""
+
+
+def words(text: str) -> tuple[str, ...]:
+    return tuple(re.sub(r"[^а-яё-]+", " ", text.lower()).replace(" -", " ").replace("- ", " ").split())
+
+
+def recorded(voice: str, file: Path, said: tuple[str, ...]) -> Spoken:
+    sound = read_wav(file.read_bytes())
+    return Spoken(voice, said, _pcm(sound.samples, sound.rate))
+
+
+def _pcm(samples: npt.NDArray[np.float32], rate: int) -> PCM:
+    """At RATE, as loud as it can be, with a moment of quiet around it."""
+    resampled = soxr.resample(samples, rate, RATE, quality="HQ")
+    loudest = float(np.abs(resampled).max(initial=1e-6))
+    quiet = np.zeros(RATE // 5, np.float32)
+    return (np.concatenate([quiet, resampled * (0.7 / loudest), quiet]) * 32767).astype(np.int16)

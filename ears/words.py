@@ -1,0 +1,98 @@
+"""What the model is to know: words with their pronunciations, and words that stand for all other speech."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ivr.dialplan.understanding.meaning import Intent
+from ivr.dialplan.understanding.pack import Pack
+from ivr.dialplan.understanding.vocabulary import Phrase, Role, plain
+from ivr.errors import DialplanError, did_you_mean
+
+HERE = Path(__file__).parent
+LANGUAGE = "ru"
+LETTERS = frozenset("абвгдеёжзийклмнопрстуфхцчшщъыьэюя-")
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    known: tuple[str, ...]
+    """Every word the model can hear, sorted."""
+    vital: tuple[str, ...]
+    """Of these, the ones whose mistake is a wrong rating or a wrong «да»: learned from more speech."""
+    other: tuple[str, ...]
+    """Words for `[unk]`: what people say beside them."""
+    phrases: tuple[str, ...]
+    """What the robot listens for, several words each."""
+
+
+def vocabulary(folder: Path = HERE, pack: Pack | None = None) -> Vocabulary:
+    """The words of what is listened for, and those of `vocabulary.toml`. Raises DialplanError."""
+    pack = pack or Pack.read(LANGUAGE)
+    spelled = {plain(word): word for word in pack.words()}
+    meant = {
+        " ".join(spelled[token] for token in tokens if token in spelled): phrase
+        for tokens, phrase in {**pack.vocabulary.always, **pack.vocabulary.asked}.items()
+    }
+    known = set(pack.words()) | {
+        word for words in _lists(folder / "vocabulary.toml").values() for word in words
+    }
+    return Vocabulary(
+        known=tuple(sorted(known)),
+        vital=tuple(
+            sorted({word for text, phrase in meant.items() if _is_vital(phrase) for word in text.split()})
+        ),
+        other=tuple(dict.fromkeys(word for word in lines(folder / "other.txt") if word not in known)),
+        phrases=tuple(sorted(text for text in meant if " " in text)),
+    )
+
+
+def _is_vital(phrase: Phrase) -> bool:
+    return phrase.role in {Role.MARK, Role.VERDICT} or phrase.intent in {Intent.YES, Intent.NO}
+
+
+def held_out(file: Path = HERE.parent / "bench" / "speech" / "phrases.toml") -> frozenset[str]:
+    """What the benchmark says in several words: nobody says it in what the model learns from."""
+    groups = tomllib.loads(file.read_text("utf-8"))["group"]
+    said = (text.replace(",", "").lower() for group in groups for text in group["say"])
+    return frozenset(text for text in said if " " in text)
+
+
+def lines(file: Path) -> list[str]:
+    """The lines of a text; `#` begins a comment."""
+    read = (line.partition("#")[0].strip() for line in file.read_text("utf-8").splitlines())
+    return [line for line in read if line]
+
+
+def _lists(file: Path) -> dict[str, list[str]]:
+    with file.open("rb") as content:
+        try:
+            table = tomllib.load(content)
+        except tomllib.TOMLDecodeError as error:
+            raise DialplanError("the words of the model", [f"{file.name}: {error}"]) from error
+    wrong = [
+        f"{file.name}: {name!r}: no such table{did_you_mean(name, ['words'])}"
+        for name in table
+        if name != "words"
+    ]
+    words = table.get("words", {})
+    wrong += [
+        f"{file.name}: words.{name}: {word!r} is not one word in small Russian letters"
+        for name, listed in words.items()
+        for word in _listed(listed)
+        if not _is_word(word)
+    ]
+    if wrong:
+        raise DialplanError("the words of the model", wrong)
+    return {name: list(listed) for name, listed in words.items()}
+
+
+def _listed(listed: object) -> Iterable[object]:
+    return listed if isinstance(listed, list) else [listed]
+
+
+def _is_word(word: object) -> bool:
+    return isinstance(word, str) and bool(word) and LETTERS.issuperset(word)

@@ -1,0 +1,69 @@
+"""How certain the ears must be of an answer: a file a question, `questions/*.toml`, checked as a whole."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ivr.errors import DialplanError, did_you_mean
+
+REFUSED = "the thresholds of understanding are refused"
+AT_MOST: Mapping[str, float] = {"sure": 1, "enough": 1, "pause": 10, "letter": 10, "breath": 1}
+MAY_BE_NOTHING = frozenset({"breath"})
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """See `questions/rating.toml` for what each of them does."""
+
+    sure: float
+    """Confidence from which a rating need not be read back."""
+    enough: float
+    """Confidence below which nothing is understood."""
+    pause: float
+    """Seconds of a stretch of speech that need no words."""
+    letter: float
+    """Seconds a letter accounts for."""
+    breath: float
+    """Seconds below which other speech at either end may be a breath."""
+
+    def spoken_in(self, letters: int) -> float:
+        """Seconds that words of so many letters account for."""
+        return self.pause + self.letter * letters
+
+
+def read(path: Path) -> Thresholds:
+    """Raises DialplanError naming every problem."""
+    where = f"questions/{path.name}"
+    try:
+        data = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise DialplanError(REFUSED, [f"{where}: {error}"]) from error
+    problems = [f"{where}: {key}: no such key{_near(key)}" for key in data if key not in AT_MOST]
+    problems += [f"{where}: {key} is missing" for key in AT_MOST if key not in data]
+    problems += [
+        f"{where}: {key} = {data[key]!r}: a number {_range(key)}"
+        for key in AT_MOST
+        if key in data and not _fits(key, data[key])
+    ]
+    if not problems and data["sure"] < data["enough"]:
+        problems.append(f"{where}: sure ({data['sure']:g}) is below enough ({data['enough']:g})")
+    if problems:
+        raise DialplanError(REFUSED, problems)
+    return Thresholds(**{key: float(data[key]) for key in AT_MOST})
+
+
+def _near(key: str) -> str:
+    return did_you_mean(key, AT_MOST) or f" (there are: {', '.join(AT_MOST)})"
+
+
+def _fits(key: str, value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 0 < value <= AT_MOST[key] or (value == 0 and key in MAY_BE_NOTHING)
+
+
+def _range(key: str) -> str:
+    return f"{'from' if key in MAY_BE_NOTHING else 'above'} 0, at most {AT_MOST[key]:g}"
