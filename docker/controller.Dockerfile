@@ -1,9 +1,10 @@
-# The controller, with RHVoice to speak the prompts.
+# The controller, with RHVoice to speak the prompts, and espeak-ng and OpenFst to add words to its ears.
 FROM debian:forky-slim
 
 RUN sed -i 's/^Components: main$/Components: main non-free/' /etc/apt/sources.list.d/debian.sources \
  && apt-get update \
  && apt-get install -y --no-install-recommends python3 python3-venv rhvoice rhvoice-russian espeak-ng \
+    libfst-tools libfst27-plugins-base \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 6060 --home-dir /var/lib/dozvon --create-home dozvon
 

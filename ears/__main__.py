@@ -37,12 +37,12 @@ from ears.network import Network
 from ears.speech import Source, asterisk_prompts, festival_recordings, kept, sources, synthesise, write_pack
 from ears.texts import plan
 from ears.training import Recipe, spoil_all, train
-from ears.trial import Result, is_reserved, set_confidences
+from ears.trial import Result, hear, is_reserved
 from ears.words import HERE, held_out, lines, vocabulary
 from ivr.errors import DozvonError, MissingPart
+from ivr.lexicon import openfst
 from ivr.settings import Settings
 from ivr.speech import calibration, noise
-from ivr.speech.graph import PROGRAMS, OpenFst
 
 COMMAND = "make ears"
 TRANSCRIPTS = "usr/share/doc/asterisk-core-sounds-ru/core-sounds-ru.txt.gz"
@@ -120,7 +120,7 @@ class Workshop:
         file = self.folder / "aligned" / f"{key}.npz"
         if not file.exists():
             spoken = list(kept(packs))
-            said = words.pronouncer.say({word for one in spoken for word in one.words})
+            said = words.say({word for one in spoken for word in one.words})
             _alone(file.parent)
             write_aligned(file, list(align(spoken, said)))
         pieces = read_aligned(file)
@@ -151,15 +151,20 @@ class Workshop:
         return model
 
     def trial(self, model: Path, reserved: Sequence[Aligned], others: Sequence[Aligned]) -> Result:
-        fitted, result = set_confidences(model, reserved, others)
+        heard = hear(model, reserved, others)
+        result = Result.of(heard)
         self.say(f"trial: {result}")
-        if result.share < LEAST_RIGHT and self.share == 1.0:
+        if self.share < 1.0:
+            return result
+        if result.share < LEAST_RIGHT:
             raise MissingPart(
                 "the model",
                 f"it hears {result} of what it did not learn from; {LEAST_RIGHT:.0%} are wanted",
                 f"it stays in {model}, and takes no other's place: see what was changed since the last one",
             )
-        fitted.write(model / calibration.FILE)
+        made_on = "speech kept from the learning, spoilt as what it learned from"
+        sure, right = [confidence for confidence, _ in heard], [right for _, right in heard]
+        calibration.fit(sure, right, made_on).write(model / calibration.FILE)
         return result
 
     def made(
@@ -184,12 +189,6 @@ class Workshop:
             "versions": {name: version(name) for name in ("torch", "numpy", "vosk", "soxr")},
             "sources": shares(self.sources, learned),
         }
-
-
-def openfst(native: Native) -> OpenFst:
-    return OpenFst(
-        {program: native.command(f"usr/bin/{program}") for program in PROGRAMS}, native.environment()
-    )
 
 
 def _replace(model: Path, into: Path) -> None:

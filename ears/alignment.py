@@ -242,6 +242,7 @@ def _followed(
 
 def _cut(piece: _Piece, at: npt.NDArray[np.int64]) -> Iterator[Aligned]:
     """The piece, cut in the middle of its pauses."""
+    at = np.concatenate([at[:1], at[:-1]])  # the middle of a frame lies 12.5 ms after its beginning
     labels = (piece.path.states[at] // PARTS).astype(np.int16)
     words = piece.path.words[at]
     begin, first = 0, 0

@@ -25,7 +25,7 @@ Chance = np.random.Generator
 SPEED = (0.78, 1.28)
 """Played slower and lower, faster and higher; beyond it nobody speaks but children."""
 CHILD = (1.25, 1.5)
-WARP = (0.85, 1.2)
+WARP = (0.85, 1.12)
 AROUND = 0.5
 """Seconds of quiet at most before and after."""
 LEVEL = (-50.0, -12.0)

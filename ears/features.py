@@ -42,7 +42,7 @@ CONF = f"""\
 def mfcc(pcm: Samples, warp: float = 1.0) -> Frames:
     """(frames, COEFFICIENTS) of sound with full scale ±32768 at RATE.
 
-    `warp` moves the filters: above 1 as if the speaker's mouth were smaller (vocal tract length perturbation).
+    `warp` moves the filters: above 1 as if the speaker's mouth were larger (vocal tract length perturbation).
     """
     count = 1 + (len(pcm) - WINDOW) // STEP
     if count < 1:

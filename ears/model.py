@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from ears.features import CONF
 from ears.network import STRIDE, Network
 from ears.packaging import final_mdl
 from ears.words import HERE, Vocabulary
+from ivr.errors import DialplanError
 from ivr.speech.graph import LEXICON, Lexicon, OpenFst, OtherSpeech, build
-from ivr.speech.pronounce import Pronouncer, read_respelled
+from ivr.speech.pronounce import Phones, Pronouncer, read_respelled
 
 RESPELLED = HERE / "respelled.txt"
 DECODER = f"""\
@@ -40,11 +42,20 @@ class Words:
         command = native.command("usr/bin/espeak-ng")
         return cls(vocabulary, Pronouncer(command, native.environment(), read_respelled(RESPELLED)))
 
+    def say(self, words: Iterable[str]) -> dict[str, tuple[Phones, ...]]:
+        """Raises DialplanError naming every word that cannot be said."""
+        said = self.pronouncer.say(words)
+        if silent := [
+            f"{RESPELLED.name}: «{word}» cannot be said so" for word, ways in said.items() if not ways
+        ]:
+            raise DialplanError("how words are said", silent)
+        return said
+
     def lexicon(self) -> Lexicon:
-        return Lexicon.of(self.pronouncer.say(self.vocabulary.known), self.vocabulary.vital)
+        return Lexicon.of(self.say(self.vocabulary.known), self.vocabulary.vital)
 
     def other_speech(self) -> OtherSpeech:
-        every = self.pronouncer.say([*self.vocabulary.known, *self.vocabulary.other])
+        every = self.say([*self.vocabulary.known, *self.vocabulary.other])
         return OtherSpeech.of(
             (ways[0] for ways in every.values()), (every[word][0] for word in self.vocabulary.other)
         )

@@ -2,7 +2,7 @@
 
 A factorised time-delay network (TDNN-F: Povey et al., Interspeech 2018): the first layer sees 90 ms of cepstra, each
 further one three steps of the layer before it, through a narrow linear middle, and adds what it makes of it to what
-it was given. It looks 430 ms back and 160 ms ahead.
+it was given. It looks 340 ms back and 160 ms ahead.
 
 It learns in two ways. First each moment by itself: which phone is this? Then whole utterances at once: the phones
 that were said must be likelier than all other sequences of phones, which are weighed by how often phones follow one
@@ -51,7 +51,7 @@ class Network(nn.Module):
         frames = (frames - self.mean) * self.scale
         # beyond the ends is the first and the last frame again, as for Kaldi
         frames = torch.cat(
-            [frames[:, :1].expand(-1, BACK, -1), frames, frames[:, -1:].expand(-1, AHEAD + STRIDE, -1)], dim=1
+            [frames[:, :1].expand(-1, BACK, -1), frames, frames[:, -1:].expand(-1, AHEAD, -1)], dim=1
         )
         seen = frames.unfold(1, 2 * FIRST + 1, STRIDE).transpose(2, 3).flatten(2)
         hidden = _normed(self.first_norm, torch.relu(self.first(seen)))

@@ -203,9 +203,10 @@ def asterisk_prompts(source: Source, sounds: Path, transcripts: str) -> list[Spo
         file = sounds / f"{name}.wav"
         if file.exists() and not re.search(r"[0-9A-Za-z<>\[«/]", text):
             spoken.append(recorded(source.name, file, words(text)))
-    return [one for one in spoken if one.words and one.seconds < LONGEST]
+    return [one for one in spoken if one.words and one.seconds < LONGEST and not DIGITS & {*one.words}]
 
 
+DIGITS = frozenset("ноль один одна одну два две три четыре пять шесть семь восемь девять".split())  # noqa: SIM905
 LONGEST = 15.0
 """Seconds; longer prompts are menus with digits in them."""
 

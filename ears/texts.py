@@ -14,7 +14,7 @@ from ears.words import Vocabulary
 LIST = 6
 """Words said in one breath, a pause after each: starting the speech program takes longer than a word."""
 PHRASES_A_LIST = 3
-VITAL_TIMES = 6
+VITAL_TIMES = 9
 """How often a vital word is said, against once."""
 OTHER = 0.5
 """The share of the words for other speech that a voice says."""
@@ -64,7 +64,8 @@ def plan(
     chance.shuffle(vital)
     phrases = [text for text in vocabulary.phrases if text not in avoid]
     phrases = [
-        _carried(text, chance) for text in chance.sample(phrases, min(len(phrases), int(PHRASES * says)))
+        _carried(text, chance, avoid)
+        for text in chance.sample(phrases, min(len(phrases), int(PHRASES * says)))
     ]
     talk = chance.sample(sentences, min(len(sentences), int(SENTENCES * says)))
     lists = [*_lists(words, LIST), *_lists(vital, LIST), *_lists(phrases, PHRASES_A_LIST), *talk]
@@ -76,10 +77,11 @@ def _lists(items: Sequence[str], length: int) -> Iterator[str]:
         yield " ".join(f"{item}." for item in items[at : at + length])
 
 
-def _carried(text: str, chance: random.Random) -> str:
+def _carried(text: str, chance: random.Random, avoid: frozenset[str]) -> str:
     if chance.random() > CARRIED:
         return text
-    return f"{chance.choice(BEFORE)}, {text}" if chance.random() < 0.6 else f"{text}, {chance.choice(AFTER)}"
+    more = f"{chance.choice(BEFORE)}, {text}" if chance.random() < 0.6 else f"{text}, {chance.choice(AFTER)}"
+    return text if more.replace(",", "") in avoid else more
 
 
 def _some(bounds: tuple[int, int], chance: random.Random) -> int:

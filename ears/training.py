@@ -26,8 +26,6 @@ from ears.network import STRIDE, Network, Sequences, by_moment, keep_narrow_orth
 
 COPIES = 5
 """Times each piece of speech is spoilt anew."""
-PEOPLE_TIMES = 2
-"""People's own speech counts so many times."""
 BY_MOMENT, BY_UTTERANCE = 5, 5
 """Rounds through a copy, taught by each moment; then by whole utterances."""
 BATCH = 120 * SECOND

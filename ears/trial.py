@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from multiprocessing import get_context
@@ -19,9 +19,8 @@ from ears.alignment import Aligned
 from ears.augmentation import telephoned
 from ivr.dialplan.understanding import Pack
 from ivr.heard import UNKNOWN
-from ivr.speech import calibration
-from ivr.speech.calibration import Calibration
 from ivr.speech.ears import Vosk, open_ears
+from ivr.speech.graph import LEXICON, Lexicon
 
 RESERVED = 33
 """One piece in so many is kept from the learning."""
@@ -34,7 +33,7 @@ def is_reserved(piece: Aligned, kept_out: Sequence[str]) -> bool:
     """Kept from the learning: a voice that is, or a piece chosen by what is said in it."""
     if piece.voice.partition("+")[2] in kept_out:
         return True
-    return zlib.crc32(" ".join(piece.words).encode()) % RESERVED == 0
+    return len(piece.words) > 1 and zlib.crc32(" ".join(piece.words).encode()) % RESERVED == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,38 +47,43 @@ class Result:
     def share(self) -> float:
         return self.right / max(1, self.words)
 
+    @classmethod
+    def of(cls, heard: Sequence[tuple[float, bool]]) -> Result:
+        return cls(len(heard), sum(right for _, right in heard))
+
     def __str__(self) -> str:
         return f"{self.share:.1%} of {self.words} words right"
 
 
-def set_confidences(
-    model: Path, pieces: Sequence[Aligned], others: Sequence[Aligned]
-) -> tuple[Calibration, Result]:
-    """How often a word of this confidence was right, from everything that can happen to it on a telephone."""
+def hear(model: Path, pieces: Sequence[Aligned], others: Sequence[Aligned]) -> list[tuple[float, bool]]:
+    """Of each word heard in these pieces: how sure, and whether it was said. Others talk in the background."""
     some = pieces[:: max(1, len(pieces) // MOST)]
     with get_context("fork").Pool(os.cpu_count(), _open, (model, others)) as pool:
-        heard = [word for words in pool.imap(_hear, enumerate(some), chunksize=20) for word in words]
-    confidences, right = zip(*heard, strict=True)
-    made_on = f"{len(some)} pieces of speech kept from the learning, spoilt as what it learned from"
-    return calibration.fit(confidences, right, made_on), Result(len(right), sum(right))
+        return [word for words in pool.imap(_hear, enumerate(some), chunksize=20) for word in words]
 
 
 _ears: Vosk
 _others: Sequence[Aligned]
 _phrases: Sequence[str]
+_alike: Mapping[str, str]
 
 
 def _open(model: Path, others: Sequence[Aligned]) -> None:
-    global _ears, _others, _phrases  # noqa: PLW0603 - a process of its own
+    global _ears, _others, _phrases, _alike  # noqa: PLW0603 - a process of its own
     _ears = open_ears(model, threads=1, calibrated=False)
     _others, _phrases = others, Pack.read("ru").question("rating").phrases
+    _alike = Lexicon.read(model / LEXICON).alike
 
 
 def _hear(numbered: tuple[int, Aligned]) -> list[tuple[float, bool]]:
     number, piece = numbered
     pcm = telephoned(piece, _others, (SEED, number))
     heard = asyncio.run(_listen(pcm))
-    return list(judged([word for word, _ in heard], [confidence for _, confidence in heard], piece.words))
+    words, confidences = (
+        [_alike.get(word, word) for word, _ in heard],
+        [confidence for _, confidence in heard],
+    )
+    return list(judged(words, confidences, [_alike.get(word, word) for word in piece.words]))
 
 
 async def _listen(pcm: bytes) -> list[tuple[str, float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ def _is_vital(phrase: Phrase) -> bool:
 def held_out(file: Path = HERE.parent / "bench" / "speech" / "phrases.toml") -> frozenset[str]:
     """What the benchmark says in several words: nobody says it in what the model learns from."""
     groups = tomllib.loads(file.read_text("utf-8"))["group"]
-    said = (text.replace(",", "").lower() for group in groups for text in group["say"])
+    said = (re.sub(r"[^а-яё -]+", "", text.lower()) for group in groups for text in group["say"])
     return frozenset(text for text in said if " " in text)
 
 
@@ -79,6 +80,8 @@ def _lists(file: Path) -> dict[str, list[str]]:
         if name != "words"
     ]
     words = table.get("words", {})
+    if not isinstance(words, dict):
+        raise DialplanError("the words of the model", [f"{file.name}: words: {words!r} is no table"])
     wrong += [
         f"{file.name}: words.{name}: {word!r} is not one word in small Russian letters"
         for name, listed in words.items()
@@ -87,7 +90,7 @@ def _lists(file: Path) -> dict[str, list[str]]:
     ]
     if wrong:
         raise DialplanError("the words of the model", wrong)
-    return {name: list(listed) for name, listed in words.items()}
+    return {name: [str(word) for word in _listed(listed)] for name, listed in words.items()}
 
 
 def _listed(listed: object) -> Iterable[object]:

@@ -3,6 +3,7 @@
 dozvon serve                  the controller (the appliance and docker/ start it)
 dozvon prepare                migrate, render prompts and Asterisk's files, and end
 dozvon check                  look at settings, rules, phrases, limits and the chase without starting anything
+dozvon ears …                 add, remove, list, say: words for the robot's ears; nothing is learned anew
 dozvon import FILE.csv        take companies, dispatchers or residents in
 dozvon dispatchers            the dispatchers and their SIP accounts
 dozvon calls                  the latest calls; with an id: one call's timeline
@@ -29,7 +30,7 @@ from appliance.secrets import completed
 from directory import importer
 from ivr import logs
 from ivr.app import now, serve
-from ivr.cli import blocks, check, promises, reports, surveys, tickets
+from ivr.cli import blocks, check, ears, promises, reports, surveys, tickets
 from ivr.cli.shown import cell, ledger_of, table
 from ivr.errors import DozvonError
 from ivr.prepare import prepare
@@ -77,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
             "check", check.check, "look at settings, rules, phrases and the robot's ears, starting nothing"
         )
     )
+    ears.arguments(command("ears", ears.ears, "words for the robot's ears: add, remove, list, say"))
     command("prepare", _prepare, "migrate, render prompts and Asterisk's files, and end")
     take = command("import", _import, "take companies, dispatchers or residents in from a CSV file")
     take.add_argument("file", type=Path)

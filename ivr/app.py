@@ -45,9 +45,11 @@ from ivr.dialplan.understanding import Pack
 from ivr.errors import DialplanError, DozvonError, LedgerAway, MissingPart, PeerError
 from ivr.hook import Hook
 from ivr.ledger import Ledger
+from ivr.lexicon import served
 from ivr.narrator import Narrator
 from ivr.settings import Settings
-from ivr.speech.ears import OTHER_WAYS, Recogniser, calls_at_once, find_model, open_ears, self_test
+from ivr.speech.ears import Recogniser, calls_at_once, open_ears, self_test
+from ivr.speech.models import OTHER_WAYS, choose_model
 from ivr.speech.prompts import PromptShelf
 from ivr.speech.voice import Voice
 from ivr.surveying import Surveying, Talker
@@ -314,10 +316,12 @@ class Controller:
         """
         calls = WITHOUT_EARS
         try:
-            if (model := find_model(self.settings)) is None:
+            choice = choose_model(self.settings)
+            if choice.folder is None:
                 log.warning("the robot has no ears, it asks for keys: %s", OTHER_WAYS)
             else:
-                model = await asyncio.to_thread(served, model, self.pack.words(), self.settings)
+                log.info("the robot hears with %s: %s", choice.folder, choice.why)
+                model = await asyncio.to_thread(served, choice.folder, self.pack.words(), self.settings)
                 self.ears = await asyncio.to_thread(open_ears, model)
                 calls = await self._try_ears(self.ears)
         except MissingPart as error:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 from appliance.native import Native
-from ivr.errors import DialplanError, DozvonError, MissingPart
+from ivr.errors import DialplanError, MissingPart
 from ivr.settings import Settings
 from ivr.speech.extended import Said, can_be_extended, extended, lacking, with_words
 from ivr.speech.graph import LEXICON, PROGRAMS, Lexicon, OpenFst
 from ivr.speech.neighbours import warnings
-from ivr.speech.pronounce import Pronouncer
-from ivr.speech.words import Ways, is_word, read_words
+from ivr.speech.pronounce import Phones, Pronouncer
+from ivr.speech.words import Ways, is_phones, is_word, read_words
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +34,13 @@ class Additions:
     """All its words with them."""
     unheard: tuple[str, ...] = ()
     """Words it cannot be given."""
-    why: DozvonError | None = None
+    why: Exception | None = None
 
-    def warnings(self, most: int = LOOKED_AT) -> Iterator[str]:
-        """Which of them are easily mistaken for other words, and what to do."""
-        looked_at = dict(list(self.said.items())[:most])
-        yield from warnings(looked_at, {**self.lexicon.words, **self.said})
+    def warnings(self, words: Iterable[str] | None = None) -> Iterator[str]:
+        """Which of these words (of all, but LOOKED_AT at most) are easily mistaken for others, and what to do."""
+        every = {**self.lexicon.words, **self.said}
+        chosen = list(islice(self.said, LOOKED_AT)) if words is None else words
+        yield from warnings({word: every[word] for word in chosen if word in every}, every)
 
 
 def words_file(settings: Settings) -> Path:
@@ -50,26 +52,34 @@ def served(model: Path, words: Iterable[str], settings: Settings) -> Path:
 
     What cannot be added is logged, and not heard.
     """
-    words = tuple(words)
     try:
-        additions = additions_to(model, words, settings, read_words(words_file(settings)))
+        own = read_words(words_file(settings))
     except DialplanError as error:
         log.error("the admin's words are not heard: %s", error)
-        additions = additions_to(model, words, settings, {})
-    if additions.why:
-        _tell_unheard(additions.unheard, additions.why)
+        own = {}
     try:
-        folder = extend(model, additions, settings)
-    except (MissingPart, OSError) as error:
-        _tell_unheard(additions.said, error)
+        folder, additions = with_words_of(model, words, settings, own)
+    except DialplanError as error:
+        log.error("nothing can be added to the model: %s", error)
         return model
     if additions.said:
-        log.info(
-            "words were added to the model", extra={"model": str(folder), "words": sorted(additions.said)}
-        )
-        for warning in additions.warnings():
-            log.warning("%s", warning)
+        log.info("words are added to the model", extra={"words": sorted(additions.said)})
+    if additions.why:
+        log.error("words that are not heard: %s: %s", ", ".join(additions.unheard), additions.why)
+    for warning in additions.warnings():
+        log.warning("%s", warning)
     return folder
+
+
+def with_words_of(
+    model: Path, words: Iterable[str], settings: Settings, own: Mapping[str, Ways]
+) -> tuple[Path, Additions]:
+    """The folder to open, and what was added. Raises DialplanError for a broken lexicon."""
+    additions = additions_to(model, words, settings, own)
+    try:
+        return extend(model, additions, settings), additions
+    except (MissingPart, OSError) as error:
+        return model, Additions(unheard=(*additions.said, *additions.unheard), why=error)
 
 
 def additions_to(model: Path, words: Iterable[str], settings: Settings, own: Mapping[str, Ways]) -> Additions:
@@ -85,7 +95,7 @@ def additions_to(model: Path, words: Iterable[str], settings: Settings, own: Map
 
 
 def extend(model: Path, additions: Additions, settings: Settings) -> Path:
-    """Raises MissingPart without OpenFst."""
+    """The folder to open. Raises MissingPart without OpenFst, OSError when there is no room."""
     if not additions.said:
         return model
     shelf = settings.home / "ears" / "served"
@@ -103,11 +113,11 @@ def openfst(native: Native) -> OpenFst:
     return OpenFst({one: native.command(f"usr/bin/{one}") for one in PROGRAMS}, native.environment())
 
 
-def pronouncer(native: Native, respelled: Mapping[str, Ways]) -> Pronouncer:
+def pronouncer(native: Native) -> Pronouncer:
     """espeak-ng of the tree, else the one on the path."""
     if not _has(native, ESPEAK):
-        return Pronouncer((shutil.which("espeak-ng") or "espeak-ng",), {}, respelled)
-    return Pronouncer(native.command(ESPEAK), native.environment(), respelled)
+        return Pronouncer((shutil.which("espeak-ng") or "espeak-ng",))
+    return Pronouncer(native.command(ESPEAK), native.environment())
 
 
 def _has(native: Native, program: str) -> bool:
@@ -121,20 +131,23 @@ def _knows(lexicon: Lexicon, word: str, ways: Ways) -> bool:
     return ways == (word,) and (word in lexicon.words or word in lexicon.alike)
 
 
-def _read_aloud(wanted: Mapping[str, Ways], settings: Settings) -> tuple[Said, DozvonError | None]:
+def _read_aloud(wanted: Mapping[str, Ways], settings: Settings) -> tuple[Said, Exception | None]:
     """How the words are said, as far as can be known, and why not all are."""
-    reader = pronouncer(native_of(settings), wanted)
+    reader = pronouncer(native_of(settings))
+    why: Exception | None = None
     try:
-        said, why = reader.say(wanted), None
+        said = _say(reader, wanted)
     except MissingPart as error:
-        in_phones = [word for word, ways in wanted.items() if all(way.startswith("[") for way in ways)]
-        return reader.say(in_phones), error
+        why = error
+        said = _say(reader, {word: ways for word, ways in wanted.items() if all(map(is_phones, ways))})
     if silent := [word for word, ways in said.items() if not ways]:
-        why = DialplanError(
-            "how words are said",
-            [f"espeak-ng says nothing for «{word}»: write its phones" for word in silent],
-        )
+        unknown = [f"«{word}»: espeak-ng cannot tell; write its phones, [p h o n e s]" for word in silent]
+        why = DialplanError("how words are said", unknown)
     return {word: ways for word, ways in said.items() if ways}, why
+
+
+def _say(reader: Pronouncer, wanted: Mapping[str, Ways]) -> dict[str, tuple[Phones, ...]]:
+    return replace(reader, respelled=wanted).say(wanted)
 
 
 def _fixed(model: Path) -> MissingPart:
@@ -143,7 +156,3 @@ def _fixed(model: Path) -> MissingPart:
         f"{model} is not a model of ours: it has no {LEXICON}, its words are fixed",
         "hear with the project's own model (dozvon check says which are here), or take words this one knows",
     )
-
-
-def _tell_unheard(words: Iterable[str], why: Exception) -> None:
-    log.error("words that are not heard: %s: %s", ", ".join(sorted(words)), why)

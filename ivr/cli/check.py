@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from callback import rules as chase
 from ivr.dialplan import rules
 from ivr.dialplan.understanding import Pack
+from ivr.lexicon import Additions, with_words_of, words_file
 from ivr.settings import Settings
 from ivr.speech.ears import RATE, Recogniser, Vosk, calls_at_once, open_ears, self_test
 from ivr.speech.models import Choice, choose_model, licence, native_rate
 from ivr.speech.phrasebook import Phrasebook
+from ivr.speech.pronounce import Phones
+from ivr.speech.words import read_words
 from ivr.voices import voice
 from robocalls import rules as survey_rules
 from tickets import limits
@@ -55,10 +58,13 @@ async def _check_robot(settings: Settings, all_words: bool) -> None:
     if choice.folder is None:
         print(f"the robot has no ears, it asks for keys: {choice.why}")
     else:
-        ears = open_ears(choice.folder)
+        own = read_words(words_file(settings))
+        folder, additions = with_words_of(choice.folder, pack.words(), settings, own)
+        ears = open_ears(folder)
         print(f"the robot hears with {choice.folder}: {choice.why}")
         for fact in _about(choice.folder, ears, pack):
             print(f"  {fact}")
+        _say_additions(additions)
         _say_words(ears, pack, all_words)
         await _try(ears, settings)
         ears.close()
@@ -94,6 +100,20 @@ def _say_words(ears: Recogniser, pack: Pack, all_words: bool) -> None:
         shown = missing if all_words else missing[:SOME]
         more = f" … and {len(missing) - SOME} more, see --words" if len(shown) < len(missing) else ""
         print(f"  words it does not know, and takes for other speech: {', '.join(shown)}{more}")
+
+
+def _say_additions(additions: Additions) -> None:
+    for word, ways in additions.said.items():
+        print(f"  added to it: {word} {in_phones(ways)}")
+    for warning in additions.warnings():
+        print(f"  warning: {warning}")
+    if additions.why:
+        print(f"  not added to it: {', '.join(additions.unheard)}: {additions.why}")
+
+
+def in_phones(ways: Iterable[Phones]) -> str:
+    """As `ears/words.txt` takes them."""
+    return ", ".join(f"[{' '.join(way)}]" for way in ways)
 
 
 async def _try(ears: Recogniser, settings: Settings) -> None:

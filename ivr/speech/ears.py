@@ -31,16 +31,11 @@ import vosk
 
 from ivr.errors import DialplanError
 from ivr.heard import UNKNOWN, Reading, Word
-from ivr.speech import models
 from ivr.speech.calibration import AS_IT_IS, Calibration, of_model
 from ivr.speech.graph import LEXICON, Lexicon
 from ivr.speech.models import PROJECT, cannot_load, check_model, mfcc_options, native_rate
 from ivr.speech.sound import as_alaw, as_pcm, as_prompt
 from ivr.speech.voice import Voice, at_rate
-
-# Until all who ask for a model import these from there.
-NO_MODEL, OTHER_WAYS, PARTS = models.NO_MODEL, models.OTHER_WAYS, models.PARTS
-find_model, is_model = models.find_model, models.is_model
 
 RATE = 8_000
 """The line's own, Hz."""
@@ -235,13 +230,12 @@ class Vosk:
         if not phrases:
             return _Grammar((), {})
         asked: dict[str, str] = {}
-        lines: dict[str, None] = {}
+        lines: list[str] = []
         for phrase in phrases:
             words = [(spelled, word) for word in phrase.split() if (spelled := self._spelled(word))]
             for spelled, word in words:
                 asked.setdefault(spelled, word)  # of words that sound the same the first that is asked for
-            lines[" ".join(spelled for spelled, _ in words)] = None
-        lines.pop("", None)
+            lines += [" ".join(spelled for spelled, _ in words)] if words else []
         other_speech = math.ceil(len(lines) * OTHER_SPEECH / (1 - OTHER_SPEECH)) or 1
         return _Grammar((*lines, *[UNKNOWN] * other_speech), asked)
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -46,13 +45,13 @@ class Weights:
 
     pause: float = 0.5
     """A silence between words."""
-    other: float = 1.0
+    other: float = 4.0
     """Other speech begins."""
-    phone: float = 0.6
+    phone: float = 1.0
     """Each of its phones, beside how rarely it follows the one before."""
-    habit: float = 0.5
+    habit: float = 0.8
     """How much it matters what the phones before it make likely."""
-    named: float = 0.5
+    named: float = 7.0
     """It is one of the words of other.txt."""
 
 
@@ -136,7 +135,7 @@ class OtherSpeech:
     def write(self, folder: Path) -> None:
         (folder / "other.txt").write_text("".join(f"{' '.join(way)}\n" for way in self.words), "utf-8")
         rows = [
-            f"{before} {after} {share:.5f}\n"
+            f"{before} {after} {share:.5g}\n"
             for before, row in self.follows.items()
             for after, share in row.items()
         ]
@@ -279,9 +278,12 @@ def build(folder: Path, weights: Weights | None = None, openfst: OpenFst | None 
     graph.words(ways)
     graph.other(other.follows, number[UNKNOWN])
     with tempfile.TemporaryDirectory(dir=folder, prefix=".graph-") as aside:
-        _compile(graph.text(), words, Path(aside), openfst or OpenFst())
-        shutil.rmtree(folder / "graph", ignore_errors=True)
-        shutil.copytree(aside, folder / "graph")
+        new, old = Path(aside, "new"), Path(aside, "old")
+        new.mkdir()
+        _compile(graph.text(), words, new, openfst or OpenFst())
+        if (folder / "graph").exists():
+            (folder / "graph").rename(old)
+        new.rename(folder / "graph")
 
 
 def _compile(text: str, words: Sequence[str], folder: Path, openfst: OpenFst) -> None:
@@ -300,13 +302,15 @@ def _compile(text: str, words: Sequence[str], folder: Path, openfst: OpenFst) ->
     grammar = "".join(f"0\t0\t{at}\t{at}\t{cost:.3f}\n" for at, _ in rows) + f"0\t{cost:.3f}\n"
     openfst.run("fstcompile", "-", folder / "G", text=grammar)
     openfst.run("fstarcsort", "--sort_type=ilabel", folder / "G", folder / "G.sorted")
-    named = [f"--isymbols={symbols}", f"--osymbols={symbols}"]
-    openfst.run("fstsymbols", *named, folder / "G.sorted", folder / "Gr.fst")
+    # the symbols' path is kept in the graph as their name, so it must be the same everywhere
+    named = symbols.read_text("utf-8")
+    openfst.run("fstsymbols", "--isymbols=/dev/stdin", folder / "G.sorted", folder / "G.named", text=named)
+    openfst.run("fstsymbols", "--osymbols=/dev/stdin", folder / "G.named", folder / "Gr.fst", text=named)
     (folder / "disambig_tid.int").write_text("")
     (folder / "phones").mkdir()
     places = ["1 nonword", *(f"{_kaldi(phone, place)} {place}" for phone in PHONES for place in PLACES)]
     (folder / "phones" / "word_boundary.int").write_text("".join(f"{row}\n" for row in places))
-    for spare in (hcl, sorted_, renumbered, symbols, folder / "G", folder / "G.sorted"):
+    for spare in (hcl, sorted_, renumbered, symbols, folder / "G", folder / "G.sorted", folder / "G.named"):
         spare.unlink()
 
 
@@ -325,7 +329,7 @@ class OpenFst:
                 input=text,
                 env={**os.environ, **self.environment},
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
                 timeout=PATIENCE,
                 check=True,
             )

@@ -7,6 +7,7 @@ vowel is dear: it is what is left of a word in noise.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -74,7 +75,7 @@ def distance(one: Phones, other: Phones) -> float:
 
 
 def _edits(one: Phones, other: Phones, limit: float) -> float:
-    """The cheapest way from one to the other; anything from `limit` on when there is none below it."""
+    """The cheapest way from one to the other; none below `limit`: infinitely dear."""
     row = [0.0]
     for phone in other:
         row.append(row[-1] + _weight(phone))
@@ -84,7 +85,7 @@ def _edits(one: Phones, other: Phones, limit: float) -> float:
         for at, aim in enumerate(other):
             row.append(min(before[at] + _change(phone, aim), before[at + 1] + gone, row[at] + _weight(aim)))
         if min(row) >= limit:
-            return limit
+            return math.inf
     return row[-1]
 
 

@@ -40,6 +40,13 @@ SOFT_OR_HARD = ("b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "t", "v",
 CONSONANTS = (*SOFT_OR_HARD, *(f"{one};" for one in SOFT_OR_HARD), "j", "S", "S;", "tS;", "ts", "Z", "w")
 PHONES: Phones = (*VOWELS, *(one for one in CONSONANTS if one != "w"))
 """All there are; silence is none of them."""
+ACCENT = "\u0301"
+"""Follows the stressed vowel. espeak-ng 1.52 pays no heed to it in Russian, so the stress is put in afterwards."""
+STRONG = dict(zip("аоуыэиеёюя", "AOUYEIEOUA", strict=True))
+WEAK = dict(zip("аоуыэиеёюя", "@@uyeiiiua", strict=True))
+"""As espeak-ng mostly says them."""
+HARDENED = {"I": "Y", "i": "y"}
+ALWAYS_HARD = frozenset({"S", "Z", "ts"})
 PATIENCE = 60.0
 """Seconds for one request; a thousand words take less than one."""
 
@@ -58,14 +65,23 @@ class Pronouncer:
     """Words that are said otherwise than they are written, or in several ways."""
 
     def say(self, words: Iterable[str]) -> dict[str, tuple[Phones, ...]]:
-        """Every way each word is said, the usual one first. Raises MissingPart without espeak-ng."""
+        """Every way each word is said, the usual one first; () where one of them cannot be known.
+
+        Raises MissingPart without espeak-ng.
+        """
         asked = {word: self.respelled.get(word, (word,)) for word in words}
         every = dict.fromkeys(one for ways in asked.values() for one in ways)
-        spellings = [one for one in every if not one.startswith("[")]
-        read = {one: tuple(one[1:-1].split()) for one in every if one.startswith("[")}
-        read |= dict(zip(spellings, self._read(spellings), strict=True))
+        spelled = list(dict.fromkeys(one.replace(ACCENT, "") for one in every if not one.startswith("[")))
+        read = dict(zip(spelled, self._read(spelled), strict=True))
+        said = {
+            one: tuple(one[1:-1].split())
+            if one.startswith("[")
+            else stressed(one, read[one.replace(ACCENT, "")])
+            for one in every
+        }
         return {
-            word: tuple(dict.fromkeys(read[one] for one in ways if read[one])) for word, ways in asked.items()
+            word: tuple(dict.fromkeys(said[one] for one in ways)) if all(said[one] for one in ways) else ()
+            for word, ways in asked.items()
         }
 
     def _read(self, spellings: Sequence[str]) -> list[Phones]:
@@ -80,13 +96,13 @@ class Pronouncer:
                 input=text,
                 env=dict(self.environment) or None,
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
                 timeout=PATIENCE,
                 check=True,
             )
         except (OSError, subprocess.SubprocessError) as error:
             raise _cannot_read(str(error)) from error
-        lines = done.stdout.strip("\n").split("\n")
+        lines = done.stdout.removesuffix("\n").split("\n")
         if len(lines) != len(spellings):
             raise _cannot_read(f"{len(lines)} answers for {len(spellings)} words")
         return [phones(line) for line in lines]
@@ -102,7 +118,7 @@ def phones(written: str) -> Phones:
     lasting = [one for one, _ in groupby(single)]  # «алло» has one l that lasts, «двадцать» one ts
     return tuple(
         one
-        for one, following in zip(lasting, [*lasting[1:], ""], strict=True)
+        for one, following in zip(lasting, [*lasting[1:], ""], strict=False)
         if not (one in {"t", "t;"} and following in {"ts", "tS;"})
     )
 
@@ -138,6 +154,34 @@ def _phone(piece: str) -> Iterator[str]:
         yield consonant
 
 
+def stressed(spelling: str, phones: Phones) -> Phones:
+    """The phones with the stress where the spelling has it; () when vowels and letters do not match.
+
+    >>> stressed("за́мок", ("z", "a", "m", "O", "k"))
+    ('z', 'A', 'm', '@', 'k')
+    """
+    if ACCENT not in spelling:
+        return phones
+    letters = [
+        (letter, bool(accent), ACCENT in part)
+        for part in re.split(r"[ -]", spelling)
+        for letter, accent in re.findall(f"([{''.join(STRONG)}])({ACCENT}?)", part)
+    ]
+    places = [at for at, phone in enumerate(phones) if phone in VOWELS]
+    if len(letters) != len(places):
+        return ()
+    said = list(phones)
+    for at, (letter, accented, is_told) in zip(places, letters, strict=True):
+        if is_told and accented != said[at].isupper():
+            said[at] = _vowel(letter, accented, said[at - 1] if at else "")
+    return tuple(said)
+
+
+def _vowel(letter: str, accented: bool, before: str) -> str:
+    vowel = (STRONG if accented else WEAK)[letter]
+    return HARDENED.get(vowel, vowel) if before in ALWAYS_HARD else vowel
+
+
 def read_respelled(file: Path) -> dict[str, tuple[str, ...]]:
     """`word: said, or said so` a line, `#` begins a comment. Raises DialplanError naming every wrong line."""
     respelled: dict[str, tuple[str, ...]] = {}
@@ -171,5 +215,5 @@ def _cannot_read(why: str) -> MissingPart:
     return MissingPart(
         "espeak-ng, which says how a word is pronounced",
         why,
-        "install espeak-ng, or write the word's phones into the model's lexicon.txt",
+        "install espeak-ng, or write the word's phones into the home's ears/words.txt: word: [p h o n e s]",
     )

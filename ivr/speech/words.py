@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ivr.errors import DialplanError
-from ivr.speech.pronounce import PHONES
+from ivr.speech.pronounce import ACCENT, PHONES
 
 Ways = tuple[str, ...]
 """How a word is said, as it is spelled for whoever reads it aloud."""
@@ -25,7 +25,6 @@ Ways = tuple[str, ...]
 WHAT = "the added words"
 WORD = re.compile(r"[а-яё]+(?:-[а-яё]+)*")
 SAID = re.compile(r"[а-яё\u0301-]+(?: [а-яё\u0301-]+)*")
-ACCENT = "\u0301"
 DUMB = frozenset("ъь-")
 HEADER = """\
 # Words that the model is to know beside its own, a line each: `домофон`, or `вайфай: вай фа́й, вифи́` where it is said
@@ -36,6 +35,10 @@ HEADER = """\
 def is_word(word: str) -> bool:
     """One Russian word in small letters."""
     return WORD.fullmatch(word) is not None and not DUMB.issuperset(word)
+
+
+def is_phones(way: str) -> bool:
+    return way.startswith("[") and way.endswith("]")
 
 
 def read_words(file: Path) -> dict[str, Ways]:
@@ -62,13 +65,14 @@ def read_words(file: Path) -> dict[str, Ways]:
 
 def word_of(text: str) -> tuple[str, Ways]:
     """A word and how it is said, of `вайфай: вай фа́й, вифи́`. Raises ValueError that says what is wrong."""
-    name, colon, said = unicodedata.normalize("NFC", text).lower().partition(":")
-    word = name.strip().replace(ACCENT, "")
-    ways = tuple(dict.fromkeys(" ".join(way.split()) for way in said.split(",")))
+    name, colon, said = unicodedata.normalize("NFC", text).partition(":")
+    spelled = name.strip().lower()
+    word = spelled.replace(ACCENT, "")
+    ways = tuple(dict.fromkeys(_way(way) for way in said.split(",")))
     if not is_word(word):
         raise ValueError(f"{name.strip()!r} is not one word in Russian letters")
     if not colon:
-        return word, (name.strip(),)
+        return word, (spelled,)
     for way in ways:
         if fault := _fault(way):
             raise ValueError(f"{word!r} cannot be said {way!r}: {fault}")
@@ -87,9 +91,14 @@ def drop_words(file: Path, words: Iterable[str]) -> None:
     _write(file, [line for line in _lines(file) if _word(line) not in gone])
 
 
+def _way(text: str) -> str:
+    way = " ".join(text.split())
+    return way if is_phones(way) else way.lower()  # of phones capitals are stressed
+
+
 def _fault(way: str) -> str:
     """What is wrong with a way to say a word; "" when nothing is."""
-    if way.startswith("[") and way.endswith("]"):
+    if is_phones(way):
         phones = way[1:-1].split()
         strange = [phone for phone in phones if phone not in PHONES]
         if strange or not phones:

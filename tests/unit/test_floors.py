@@ -26,6 +26,7 @@ FLOORS = {
     "ivr.app": 3,
     "ivr.cli": 3,
     "ivr.chasing": 3,
+    "ivr.lexicon": 3,
     "ivr.model": 3,
     "ivr.prepare": 3,
     "ivr.surveying": 3,

@@ -857,9 +857,7 @@ def test_a_neighbour_that_nobody_listens_for_is_refused(tmp_path: Path) -> None:
 
 def may_be(*readings: tuple[str, float]) -> Heard:
     """The first is the likeliest."""
-    ways = tuple(
-        Reading(tuple(Word(word, 1.0) for word in text.split()), share) for text, share in readings
-    )
+    ways = tuple(Reading(tuple(Word(word, 1.0) for word in text.split()), share) for text, share in readings)
     return Heard(ways[0].words, readings=ways)
 
 

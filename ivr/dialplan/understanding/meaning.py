@@ -58,7 +58,7 @@ class Rating:
     value: int
     """1 to 5."""
     confidence: float
-    """0 to 1: of the least certain word that counts. Below `Pack.sure` it is to be read back."""
+    """0 to 1: how much of what it may have been means this. Below the question's `sure` it is to be read back."""
     heard: Heard
     also: Intent | None = None
     """What was wanted in the same breath: «два, и позовите человека»."""

@@ -28,6 +28,8 @@ QUESTIONS: Mapping[str, Mapping[Role, Role]] = {
 How certain the ears must be of an answer is the admin's: `questions/*.toml`.
 """
 
+EXPECTED = {Role.MARK: 5, Role.VERDICT: 2, Role.WISH: 2, Role.PADDING: 2}
+"""How many times as likely an answer is as what only sounds like one."""
 GO_WITH_A_RATING = frozenset({Intent.OPT_OUT, Intent.NOT_DONE, Intent.HUMAN})
 """Wishes that take nothing from a rating in the same breath."""
 YES_OR_NO = frozenset({Intent.YES, Intent.NO})
@@ -97,10 +99,17 @@ class Pack:
         return tuple(sorted({word for phrase in self._phrases for word in phrase.split()}))
 
     def question(self, name: str) -> Question:
-        """What the ears are to listen for: the whole vocabulary, so that nothing in it is taken for a rating."""
-        return Question(
-            name, (*self._phrases, UNKNOWN), is_complete=lambda words: self._is_whole(words, name)
-        )
+        """What the ears are to listen for: the whole vocabulary, so that nothing in it is taken for a rating.
+
+        An answer is there more often than what merely sounds like one: people mostly say what they are asked for.
+        """
+        phrases = [phrase for phrase in self._phrases for _ in range(self._expected(phrase, name))]
+        return Question(name, (*phrases, UNKNOWN), is_complete=lambda words: self._is_whole(words, name))
+
+    def _expected(self, phrase: str, question: str) -> int:
+        tokens = tuple(map(plain, phrase.split()))
+        meant, length = self._lexicons[question].begins(tokens) or (None, 0)
+        return EXPECTED.get(meant.role, 1) if meant and length == len(tokens) else 1
 
     def understand(self, heard: Heard, question: str) -> Meaning:
         """Never a guess: what is faint, doubled or not to the point is Unsure.

@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import gzip
+import os
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from appliance.native import Native
+from ears import speech
+from ears.speech import (
+    RATE,
+    Source,
+    Speaker,
+    Spoken,
+    asterisk_prompts,
+    festival_recordings,
+    read_pack,
+    recorded,
+    sources,
+    synthesise,
+    words,
+    write_pack,
+)
+from ears.texts import Line
+from ivr.settings import Settings
+from ivr.speech.sound import Sound, as_wav
+from tests.sounds import tone
+
+ALLOWED = {
+    "GPL-2.0-or-later", "GPL-3.0-or-later", "CC-BY-3.0", "CC-BY-SA-4.0", "LicenseRef-BSD-like-festvox-ru",
+}  # fmt: skip
+"""Licences that let a model be given away that was made from what they are for."""
+VOICES = Path(__file__).resolve().parents[2] / "bench" / "speech" / "models.toml"
+
+
+@pytest.fixture
+def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+
+
+def put_wav(file: Path, hz: float = 1000.0, seconds: float = 1.0) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(as_wav(Sound(tone(hz, seconds), 8000)))
+    return file
+
+
+# whose speech
+
+
+def test_every_source_has_a_licence_that_lets_the_model_be_given_away() -> None:
+    assert {source.name: source.licence for source in sources() if source.licence not in ALLOWED} == {}
+
+
+def test_no_voice_for_non_commercial_use_is_among_the_sources() -> None:
+    voices = tomllib.loads(VOICES.read_text("utf-8"))["voices"]
+    ours = {source.name for source in sources() if source.engine == "rhvoice"}
+    assert ours.isdisjoint(voices["non_commercial"])
+    assert ours == set(voices["free"])
+
+
+def test_the_benchmark_knows_which_voices_our_model_learned_from() -> None:
+    models = tomllib.loads(VOICES.read_text("utf-8"))["model"]
+    (ours,) = (model for model in models if "dozvon-ru-8k" in model["names"])
+    assert set(ours["trained_on"]) == {source.name for source in sources() if source.engine == "rhvoice"}
+
+
+def test_a_variant_that_is_kept_out_is_not_one_of_those_learned_from() -> None:
+    for source in sources():
+        assert set(source.variants).isdisjoint(source.kept_out)
+
+
+# packs
+
+
+def test_a_pack_is_read_as_it_was_written(tmp_path: Path) -> None:
+    dice = np.random.default_rng(1)
+    spoken = [
+        Spoken(voice, said, dice.integers(-32768, 32767, length).astype(np.int16))
+        for voice, said, length in [
+            ("anna", ("не-а", "пять"), 500),
+            ("espeak-ng+m5", ("да",), 1),
+            ("nsh", (), 77),
+        ]
+    ]
+    write_pack(tmp_path / "new" / "pack.npz", spoken)
+    read = list(read_pack(tmp_path / "new" / "pack.npz"))
+    assert [(one.voice, one.words) for one in read] == [(one.voice, one.words) for one in spoken]
+    assert all((got.pcm == put.pcm).all() for got, put in zip(read, spoken, strict=True))
+    assert [file.name for file in (tmp_path / "new").iterdir()] == ["pack.npz"]
+
+
+def test_a_pack_of_nothing_is_read_as_nothing(tmp_path: Path) -> None:
+    write_pack(tmp_path / "pack.npz", [])
+    assert list(read_pack(tmp_path / "pack.npz")) == []
+
+
+def test_a_pack_that_is_there_is_not_spoken_again_and_one_of_other_lines_is(
+    tmp_path: Path, native: Native, monkeypatch: pytest.MonkeyPatch, one_core: None
+) -> None:
+    said = []
+
+    def say(_: Speaker, line: Line) -> Spoken:
+        said.append(line.text)
+        return Spoken("anna", line.words, np.ones(len(line.text), np.int16))
+
+    monkeypatch.setattr(Speaker, "say", say)
+    monkeypatch.setattr(speech, "PACK", 2)
+    anna = Source("anna", "GPL-2.0-or-later", "rhvoice")
+    lines = [Line("раз."), Line("два."), Line("три.")]
+    first = synthesise(anna, lines, native, tmp_path)
+    assert said == ["раз.", "два.", "три."]
+    assert synthesise(anna, lines, native, tmp_path) == first
+    assert len(said) == 3
+    changed = synthesise(anna, [*lines[:2], Line("три.", speed=120)], native, tmp_path)
+    assert said[3:] == ["три."]
+    assert (changed[0] == first[0], changed[1] == first[1]) == (True, False)
+
+
+# voices
+
+
+@pytest.mark.parametrize(
+    ("source", "program"),
+    [
+        (Source("anna", "GPL-2.0-or-later", "rhvoice"), "RHVoice-test"),
+        (Source("espeak-ng", "GPL-3.0-or-later", "espeak-ng", variants=("f2",)), "espeak-ng"),
+    ],
+)
+def test_a_voice_says_a_line_as_pieces_of_speech_at_12_khz(
+    tmp_path: Path, native: Native, one_core: None, source: Source, program: str
+) -> None:
+    if not (native.root / "usr/bin" / program).exists():
+        pytest.skip(f"no {program} in {native.root}")
+    slow, fast = (
+        list(read_pack(synthesise(source, [Line("двадцать пять.", speed=speed)], native, tmp_path)[0]))
+        for speed in (70, 150)
+    )
+    (one,), (other,) = slow, fast
+    assert one.words == ("двадцать", "пять")
+    assert one.voice == {"anna": "anna", "espeak-ng": "espeak-ng+f2"}[source.name]
+    assert 0.8 < one.seconds < 3.5
+    assert other.seconds < 0.8 * one.seconds
+    assert 15_000 < np.abs(one.pcm).max() < 30_000
+    quiet = one.pcm[: RATE // 5]
+    assert np.abs(quiet).max() == 0
+
+
+def test_a_line_is_always_said_by_the_same_mouth_and_lines_by_all_of_them() -> None:
+    source = Source("espeak-ng", "GPL-3.0-or-later", "espeak-ng", variants=("m1", "m2"), kept_out=("m5",))
+    speaker = Speaker(source, Native(Path("/nowhere")), {})
+    mouths = [speaker._variant(Line(f"слово {chr(code)}")) for code in range(ord("а"), ord("я"))]
+    assert set(mouths) == {"m1", "m2", "m5"}
+    assert mouths == [speaker._variant(Line(f"слово {chr(code)}")) for code in range(ord("а"), ord("я"))]
+
+
+# people
+
+
+def test_a_recording_becomes_12_khz_with_a_moment_of_quiet_around_it(tmp_path: Path) -> None:
+    one = recorded("nsh", put_wav(tmp_path / "a.wav"), ("а",))
+    assert len(one.pcm) == pytest.approx(12_000 * 1.4, abs=2)
+    loudest = np.abs(np.fft.rfft(one.pcm[RATE // 5 : RATE // 5 + RATE])).argmax()
+    assert loudest == 1000
+    assert np.abs(one.pcm).max() / 32767 == pytest.approx(0.7, abs=0.02)
+
+
+def test_festivals_sentences_are_read_without_their_stress_marks(tmp_path: Path) -> None:
+    folder = tmp_path / "usr/share/festival/voices/russian/msu_ru_nsh_clunits"
+    put_wav(folder / "wav" / "ru_1.wav")
+    (folder / "etc").mkdir()
+    (folder / "etc" / "txt.done.data").write_text('( ru_1 "Дал+екий л+ес, кто-то - там." )\n', "utf-8")
+    (one,) = festival_recordings(Source("nsh", "x"), tmp_path)
+    assert one.words == ("далекий", "лес", "кто-то", "там")
+
+
+def test_prompts_with_digits_are_left_for_testing(tmp_path: Path) -> None:
+    for name in ("hello", "option", "digits/1", "long", "greet"):
+        put_wav(tmp_path / f"{name}.wav", seconds=20 if name == "long" else 0.5)
+    transcripts = (
+        "hello: Добрый день!\noption: Нажмите 1\ndigits/1: один\nlong: слова и слова\n"
+        "absent: нет такого\ngreet: [гудок] да\n"
+    )
+    taken = asterisk_prompts(Source("ivrvoice", "CC-BY-3.0"), tmp_path, transcripts)
+    assert [one.words for one in taken] == [("добрый", "день")]
+
+
+def test_a_digit_that_a_prompt_says_as_a_word_is_left_for_testing_too(tmp_path: Path) -> None:
+    put_wav(tmp_path / "folder.wav", seconds=0.5)
+    assert asterisk_prompts(Source("ivrvoice", "CC-BY-3.0"), tmp_path, "folder: Директория пять\n") == []
+
+
+def test_no_digit_of_the_real_prompts_is_learned_from(native: Native) -> None:
+    recordings = Settings().home / "ears" / "native" / "root"
+    listed = recordings / "usr/share/doc/asterisk-core-sounds-ru/core-sounds-ru.txt.gz"
+    if not listed.exists():
+        pytest.skip(f"no transcripts in {recordings}: make ears unpacks them")
+    transcripts = gzip.decompress(listed.read_bytes()).decode()
+    taken = asterisk_prompts(Source("ivrvoice", "CC-BY-3.0"), native.sounds, transcripts)
+    digits = {recorded("", file, ()).pcm.tobytes() for file in (native.sounds / "digits").glob("?.wav")}
+    assert taken
+    assert digits
+    assert digits.isdisjoint(one.pcm.tobytes() for one in taken)
+
+
+def test_a_text_is_words_in_small_letters() -> None:
+    assert words("Кто-то, «ЁЖ» - 12 тут!") == ("кто-то", "ёж", "тут")
