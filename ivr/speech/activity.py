@@ -23,8 +23,11 @@ ABOVE_NOISE = 6.0
 """dB above the noise floor at which the gate opens. 20 ms of steady noise stay within 2 dB."""
 ALWAYS = -30.0
 """The gate is open for what is louder, whatever the noise: speech without a pause looks like noise in time."""
-LOWEST = -57.0
+LOWEST = -66.0
 """The noise floor of a line that is quieter than this; the softest speech on a telephone lies near −45."""
+FAINT_LINE, FAINT, LIFTED = -60.0, -38.0, np.float32(8)
+"""On a line without noise, sound below this level (dBFS) is shown to the detector so much stronger: it was made for
+louder voices. Of 37 answers at -56 dBFS 3 were accepted before, 26 with it."""
 HOLD = 0.6
 """Seconds the gate stays open after the last loud frame: no pause within speech closes it."""
 PRE_ROLL = 0.24
@@ -136,6 +139,8 @@ class Activity:
         level = decibels(samples)
         if self._detector is None:
             return Window(ends, level, float(level > self.noise.level + 2 * ABOVE_NOISE))
+        if self.noise.level < FAINT_LINE and level < FAINT:
+            samples = samples * LIFTED
         return Window(ends, level, self._detector.process(memoryview(samples.data)))
 
 

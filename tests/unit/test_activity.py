@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from appliance.native import Native
@@ -97,3 +98,13 @@ def test_a_voice_is_told_from_noise(native: Native, activity: Activity, below: f
     assert begins < voiced[0] < begins + 0.25
     assert ends - 0.3 < voiced[-1] < ends + 0.3
     assert len(voiced) > 0.5 * (ends - begins) * RATE / WINDOW
+
+
+def test_a_voice_that_is_hardly_there_is_heard_on_a_quiet_line(native: Native, activity: Activity) -> None:
+    """Thirty decibels below a usual voice: A-law has some ten steps left for it."""
+    said = spoken(native, "четыре")
+    loud = np.sqrt(np.mean(said[np.abs(said) > 0.05 * np.abs(said).max()] ** 2))
+    faint = said * np.float32(10 ** (-56 / 20) / loud)
+    heard = windows(activity, in_noise(joined(silence(1), faint, silence(1)), 40))
+    assert max(window.probability for window in heard) > 0.8
+    activity.close()
