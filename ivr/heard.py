@@ -73,9 +73,11 @@ class Question:
 
     name: str
     phrases: tuple[str, ...]
-    """Words and phrases the ears are to tell apart; everything else is UNKNOWN."""
+    """Words and phrases the ears are to tell apart, each as often as it is expected; everything else is UNKNOWN."""
     is_complete: Callable[[tuple[Word, ...]], bool] = lambda words: False
     """Would these words alone be an answer? Then a short silence ends it."""
+    is_machines: Callable[[tuple[Word, ...]], bool] = lambda words: False
+    """Would only an answering machine say them?"""
 
 
 @dataclass(frozen=True, slots=True)

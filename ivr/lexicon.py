@@ -109,7 +109,9 @@ def native_of(settings: Settings) -> Native:
 def openfst(native: Native) -> OpenFst:
     """OpenFst's programs of the tree, else those on the path."""
     if not _has(native, f"usr/bin/{PROGRAMS[0]}"):
-        plugins = map(str, Path("/usr/lib").glob("*/fst/*"))  # Debian's: kinds of graph, beside the library path
+        plugins = map(
+            str, Path("/usr/lib").glob("*/fst/*")
+        )  # Debian's: kinds of graph, beside the library path
         return OpenFst(environment={"LD_LIBRARY_PATH": ":".join(plugins)})
     return OpenFst({one: native.command(f"usr/bin/{one}") for one in PROGRAMS}, native.environment())
 

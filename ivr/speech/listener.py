@@ -288,6 +288,9 @@ class Listener:
                 return None
             if utterance.is_over or (attempt is not None and attempt.is_answer(utterance)):
                 self._end(utterance)
+                if attempt is not None and attempt.is_a_machines:
+                    self._tell_noise(Noise.MACHINE)
+                    return None
                 pitch = await asyncio.to_thread(median_pitch, bytes(utterance.pcm))
                 readings = attempt.hearing.readings if attempt is not None else ()
                 return utterance.heard(words or (), pitch, readings)
@@ -408,10 +411,14 @@ class _Attempt:
     @property
     def is_a_persons(self) -> bool:
         """Could a machine not have said these words?"""
-        if not self.words:
+        if not self.words or self.is_a_machines:
             return False
         known = [word for word in self.words if word.text != UNKNOWN and word.confidence >= KNOWN]
         return len(known) >= MANY * len(self.words) or self.question.is_complete(self.words)
+
+    @property
+    def is_a_machines(self) -> bool:
+        return bool(self.words) and self.question.is_machines(self.words or ())
 
     def is_answer(self, utterance: _Utterance) -> bool:
         """Its words will do, and it is still silent."""

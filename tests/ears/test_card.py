@@ -18,7 +18,6 @@ from ears.__main__ import Workshop, _alone, _digest, _replace
 from ears.card import CARD, MADE, card, machine, shares, write_card
 from ears.network import AHEAD, BACK
 from ears.training import Recipe
-from ears.trial import Result
 from ivr.errors import MissingPart
 
 
@@ -122,18 +121,14 @@ def test_a_model_that_cannot_be_copied_leaves_the_old_one(tmp_path: Path) -> Non
 def test_a_model_that_hears_badly_takes_no_others_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, right: int, share: float, passes: bool
 ) -> None:
-    class Fitted:
-        def write(self, file: Path) -> None:
-            file.touch()
-
-    monkeypatch.setattr(making, "set_confidences", lambda *_: (Fitted(), Result(100, right)))
+    monkeypatch.setattr(making, "hear", lambda *_: [(0.9, at < right) for at in range(100)])
     workshop = Workshop(tmp_path, None, tmp_path, Recipe(1), share)  # type: ignore[arg-type]
     if not passes:
         with pytest.raises(MissingPart, match=r"74\.0% of 100 words right"):
             workshop.trial(tmp_path, [], [])
     else:
         assert workshop.trial(tmp_path, [], []).right == right
-    assert (tmp_path / making.calibration.FILE).exists() is passes
+    assert (tmp_path / making.calibration.FILE).exists() is (passes and share == 1.0)
 
 
 def test_what_was_made_from_something_else_is_cleared_away_and_only_that(tmp_path: Path) -> None:

@@ -583,13 +583,31 @@ def test_a_word_the_ears_waver_about_is_no_rating() -> None:
 # What the ears listen for.
 
 
+def test_an_answer_is_expected_more_often_than_what_only_sounds_like_one() -> None:
+    rating, offer = (PACK.question(name).phrases for name in ("rating", "offer"))
+    assert rating.count("пять") > rating.count("опять") == 1
+    assert offer.count("пять") == 1  # there it is no answer
+
+
+@pytest.mark.parametrize(
+    ("said", "is_machines"),
+    [
+        ("здравствуйте вы позвонили на автоответчик", True),
+        ("абонент временно недоступен", True),
+        ("здравствуйте это иван слушаю", False),
+        ("ставлю пять", False),
+    ],
+)
+def test_the_ears_can_ask_whether_only_a_machine_would_say_that(said: str, is_machines: bool) -> None:
+    assert PACK.question("rating").is_machines(heard(said).words) is is_machines
+
+
 @pytest.mark.parametrize("name", QUESTIONS)
 @pytest.mark.parametrize("pack", [PACK, ENGLISH], ids=["ru", "en"])
 def test_the_ears_listen_for_everything_that_is_understood(pack: Pack, name: str) -> None:
     question = pack.question(name)
     assert question.name == name
     assert question.phrases[-1] == UNKNOWN
-    assert len(set(question.phrases)) == len(question.phrases)
     listened = {plain(word) for phrase in question.phrases for word in phrase.split()}
     for lexicon in (pack.vocabulary.always, pack.vocabulary.asked):
         assert listened >= {word for tokens in lexicon for word in tokens}

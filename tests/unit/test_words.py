@@ -561,7 +561,9 @@ def test_espeak_and_openfst_of_the_path_serve_where_the_tree_has_none(
     assert subprocess.run(["espeak-ng"], input=b"", capture_output=True, check=True).stdout == b"d_'A\n"
 
 
-def test_without_a_tree_openfst_on_the_path_is_told_where_debian_has_its_kinds_of_graph(tmp_path: Path) -> None:
+def test_without_a_tree_openfst_on_the_path_is_told_where_debian_has_its_kinds_of_graph(
+    tmp_path: Path,
+) -> None:
     found = openfst(Native(tmp_path / "none"))
     assert found.commands == {}
     assert "LD_LIBRARY_PATH" in found.environment

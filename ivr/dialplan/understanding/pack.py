@@ -104,7 +104,12 @@ class Pack:
         An answer is there more often than what merely sounds like one: people mostly say what they are asked for.
         """
         phrases = [phrase for phrase in self._phrases for _ in range(self._expected(phrase, name))]
-        return Question(name, (*phrases, UNKNOWN), is_complete=lambda words: self._is_whole(words, name))
+        return Question(
+            name,
+            (*phrases, UNKNOWN),
+            is_complete=lambda words: self._is_whole(words, name),
+            is_machines=lambda words: self._is_machines(words, name),
+        )
 
     def _expected(self, phrase: str, question: str) -> int:
         tokens = tuple(map(plain, phrase.split()))
@@ -176,6 +181,13 @@ class Pack:
             said = sentence.yes_or_no(pieces)
             return Unsure(said, heard) if isinstance(said, Why) else Wish(said, confidence, heard)
         return Unsure(value, heard)
+
+    def _is_machines(self, words: Sequence[Word], question: str) -> bool:
+        """Does a machine say so much of itself in them that it matters little what else is there?"""
+        limits = self.thresholds[question]
+        wish = sentence.foremost_wish(sentence.take_apart(words, self._lexicons[question]))
+        certain = wish is not None and min(word.confidence for word in wish.words) >= limits.enough
+        return certain and wish is not None and wish.intent is Intent.MACHINE
 
     def _is_whole(self, words: Sequence[Word], question: str) -> bool:
         """Would hardly anybody go on after these words? However sure the ears are of them yet."""
