@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -230,14 +231,17 @@ class Vosk:
         if not phrases:
             return _Grammar((), {})
         asked: dict[str, str] = {}
-        lines: list[str] = []
-        for phrase in phrases:
+        lines: dict[str, int] = {}
+        for phrase, times in Counter(phrases).items():
             words = [(spelled, word) for word in phrase.split() if (spelled := self._spelled(word))]
             for spelled, word in words:
                 asked.setdefault(spelled, word)  # of words that sound the same the first that is asked for
-            lines += [" ".join(spelled for spelled, _ in words)] if words else []
-        other_speech = math.ceil(len(lines) * OTHER_SPEECH / (1 - OTHER_SPEECH)) or 1
-        return _Grammar((*lines, *[UNKNOWN] * other_speech), asked)
+            line = " ".join(spelled for spelled, _ in words)
+            lines[line] = max(times, lines.get(line, 0))
+        lines.pop("", None)
+        expected = [line for line, times in lines.items() for _ in range(times)]
+        other_speech = math.ceil(len(expected) * OTHER_SPEECH / (1 - OTHER_SPEECH)) or 1
+        return _Grammar((*expected, *[UNKNOWN] * other_speech), asked)
 
     def _look_up(self, word: str) -> str | None:
         """The word as the model spells it, or one that sounds the same; None when it does not know it."""
