@@ -21,6 +21,8 @@ from ivr.speech.words import Ways, is_phones, is_word, read_words
 log = logging.getLogger(__name__)
 
 ESPEAK = "usr/bin/espeak-ng"
+PLUGINS = Path("/usr/lib")
+"""Under it lie OpenFst's kinds of graph where Debian installs it: beside the library path."""
 LOOKED_AT = 20
 """Words that are compared with all others at a start; each takes a twentieth of a second."""
 
@@ -109,10 +111,8 @@ def native_of(settings: Settings) -> Native:
 def openfst(native: Native) -> OpenFst:
     """OpenFst's programs of the tree, else those on the path."""
     if not _has(native, f"usr/bin/{PROGRAMS[0]}"):
-        plugins = map(
-            str, Path("/usr/lib").glob("*/fst/*")
-        )  # Debian's: kinds of graph, beside the library path
-        return OpenFst(environment={"LD_LIBRARY_PATH": ":".join(plugins)})
+        plugins = ":".join(map(str, PLUGINS.glob("*/fst/*")))
+        return OpenFst(environment={"LD_LIBRARY_PATH": plugins} if plugins else {})
     return OpenFst({one: native.command(f"usr/bin/{one}") for one in PROGRAMS}, native.environment())
 
 

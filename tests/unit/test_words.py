@@ -555,15 +555,17 @@ def test_espeak_and_openfst_of_the_path_serve_where_the_tree_has_none(
     (bin_ / "espeak-ng").write_text('#!/bin/sh\ncat >/dev/null\necho "d_\'A"\n')
     (bin_ / "espeak-ng").chmod(0o755)
     monkeypatch.setenv("PATH", f"{bin_}:{os.environ['PATH']}")
+    monkeypatch.setattr("ivr.lexicon.PLUGINS", tmp_path)
     nowhere = Native(tmp_path / "none")
     assert pronouncer(nowhere).say(["да"]) == {"да": (DA,)}
     assert openfst(nowhere) == OpenFst()
     assert subprocess.run(["espeak-ng"], input=b"", capture_output=True, check=True).stdout == b"d_'A\n"
 
 
-def test_without_a_tree_openfst_on_the_path_is_told_where_debian_has_its_kinds_of_graph(
-    tmp_path: Path,
+def test_openfst_on_the_path_is_told_where_debian_has_its_kinds_of_graph(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = openfst(Native(tmp_path / "none"))
-    assert found.commands == {}
-    assert "LD_LIBRARY_PATH" in found.environment
+    kinds = tmp_path / "lib" / "aarch64-linux-gnu" / "fst" / "27"
+    kinds.mkdir(parents=True)
+    monkeypatch.setattr("ivr.lexicon.PLUGINS", tmp_path / "lib")
+    assert openfst(Native(tmp_path / "none")) == OpenFst(environment={"LD_LIBRARY_PATH": str(kinds)})
