@@ -31,7 +31,7 @@ from pathlib import Path
 from appliance.native import Native
 from ears import alignment, augmentation, features, network, speech, training
 from ears.alignment import Aligned, align, read_aligned, write_aligned
-from ears.card import LICENCE, machine, shares, write_card
+from ears.card import LICENCE, NAME, machine, shares, write_card
 from ears.model import Words, write_model
 from ears.network import Network
 from ears.speech import Source, asterisk_prompts, festival_recordings, kept, sources, synthesise, write_pack
@@ -171,7 +171,7 @@ class Workshop:
         self, words: Words, taught: Network, learned: Sequence[Aligned], result: Result
     ) -> dict[str, object]:
         return {
-            "name": "dozvon-ru-8k",
+            "name": NAME,
             "licence": LICENCE,
             "command": COMMAND,
             "seed": self.recipe.seed,

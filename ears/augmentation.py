@@ -17,6 +17,7 @@ import soxr
 from ears.alignment import SILENCE, Aligned, Labels
 from ears.features import RATE, STEP, WINDOW, Frames, Samples, mfcc
 from ears.speech import RATE as SPOKEN_RATE
+from ivr.speech.ears import from_alaw
 from ivr.speech.noise import cleaned
 from ivr.speech.sound import as_alaw, as_pcm
 
@@ -229,7 +230,8 @@ def _babble(others: Sequence[Aligned]) -> Callable[[int, Chance], Samples]:
 def _coded(clip: _Clip, chance: Chance) -> None:
     drawn = chance.random()
     if drawn < 0.6:
-        clip.samples = _ALAW[np.frombuffer(as_alaw(as_pcm(clip.samples)), np.uint8)]
+        decoded = np.frombuffer(from_alaw(as_alaw(as_pcm(clip.samples))), "<i2")
+        clip.samples = (decoded / 32768).astype(np.float32)
     elif drawn < 0.85:
         clip.samples = through_ulaw(clip.samples)
 
@@ -283,16 +285,3 @@ def _shaped(samples: Samples, gain: npt.NDArray[np.float64]) -> Samples:
     size = 1 << (len(samples) - 1).bit_length()
     curve = np.interp(np.linspace(0, 1, size // 2 + 1), np.linspace(0, 1, len(gain)), gain)
     return np.fft.irfft(np.fft.rfft(samples, size) * curve, size)[: len(samples)].astype(np.float32)
-
-
-def _alaw_samples() -> Samples:
-    """The sample of every A-law byte: the middle of those that become it."""
-    every = np.arange(-32768, 32768).astype(np.int16)
-    codes = np.frombuffer(as_alaw(every), np.uint8)
-    middles = np.bincount(codes, weights=every, minlength=256) / np.maximum(
-        1, np.bincount(codes, minlength=256)
-    )
-    return (middles / 32768).astype(np.float32)
-
-
-_ALAW = _alaw_samples()

@@ -158,12 +158,9 @@ class Speaker:
         return self.native.command("usr/bin/espeak-ng", *options, "--stdin")
 
 
-def synthesise(
-    source: Source, lines: Sequence[Line], native: Native, folder: Path, every: bool = False
-) -> list[Path]:
-    """Let a voice say its lines; returns the packs. `every`: with the voices that only test, too."""
-    environment = native.with_every_voice() if every else native.environment()
-    speaker = Speaker(source, native, {**os.environ, **environment})
+def synthesise(source: Source, lines: Sequence[Line], native: Native, folder: Path) -> list[Path]:
+    """Let a voice say its lines; returns the packs."""
+    speaker = Speaker(source, native, {**os.environ, **native.environment()})
     packs = {
         _pack(source, at, lines[at : at + PACK]): lines[at : at + PACK] for at in range(0, len(lines), PACK)
     }

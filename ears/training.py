@@ -196,14 +196,14 @@ def _round(
     chance = np.random.default_rng([recipe.seed, number])
     whole = number >= recipe.by_moment
     network.train()
-    groups = batches(heard, chance)
+    groups, short = batches(heard, chance), has_bfloat16()
     bar = tqdm(groups, desc=f"  round {number + 1} of {recipe.rounds}", unit=" batches", leave=False)
     right = scored = taught = 0.0
     for at, group in enumerate(bar):
         for part in learning.param_groups:
             part["lr"] = _pace(number + at / len(groups), recipe)
         batch = collate(group, int(chance.integers(STRIDE)))
-        with torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16()):
+        with torch.autocast("cpu", torch.bfloat16, enabled=short):
             scores = network(batch.frames)[:, : batch.labels.shape[1]]
         scores = scores.float()
         present = batch.present

@@ -1,7 +1,7 @@
 """Is it any good, and how sure may it be? Tried on speech the network never heard, before a model takes its place.
 
-Its confidences are set by pieces kept from the learning: every so many-th of each voice, and voices kept out. Then it
-hears ratings and other words in voices that only test. The benchmark (`make bench-speech`) measures; this is a gate.
+It hears pieces kept from the learning: every so many-th of each voice, and voices kept out; what comes of it sets its
+confidences. The benchmark (`make bench-speech`) measures; this is a gate.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from ears.alignment import Aligned
 from ears.augmentation import telephoned
 from ivr.dialplan.understanding import Pack
+from ivr.dialplan.understanding.vocabulary import plain
 from ivr.heard import UNKNOWN
 from ivr.speech.ears import Vosk, open_ears
 from ivr.speech.graph import LEXICON, Lexicon
@@ -97,13 +98,9 @@ def judged(
 ) -> Iterator[tuple[float, bool]]:
     """Of each word heard, other speech left out: how sure, and whether it was said at that place."""
     matching = SequenceMatcher(
-        None, [_plain(word) for word in heard], [_plain(word) for word in said], autojunk=False
+        None, [plain(word) for word in heard], [plain(word) for word in said], autojunk=False
     )
     right = {at + offset for at, _, size in matching.get_matching_blocks() for offset in range(size)}
     for at, (word, confidence) in enumerate(zip(heard, confidences, strict=True)):
         if word != UNKNOWN:
             yield confidence, at in right
-
-
-def _plain(word: str) -> str:
-    return word.replace("ё", "е")

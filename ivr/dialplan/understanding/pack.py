@@ -184,10 +184,10 @@ class Pack:
 
     def _is_machines(self, words: Sequence[Word], question: str) -> bool:
         """Does a machine say so much of itself in them that it matters little what else is there?"""
-        limits = self.thresholds[question]
         wish = sentence.foremost_wish(sentence.take_apart(words, self._lexicons[question]))
-        certain = wish is not None and min(word.confidence for word in wish.words) >= limits.enough
-        return certain and wish is not None and wish.intent is Intent.MACHINE
+        if wish is None or wish.intent is not Intent.MACHINE:
+            return False
+        return min(word.confidence for word in wish.words) >= self.thresholds[question].enough
 
     def _is_whole(self, words: Sequence[Word], question: str) -> bool:
         """Would hardly anybody go on after these words? However sure the ears are of them yet."""
