@@ -42,7 +42,7 @@ from ears.words import HERE, held_out, lines, vocabulary
 from ivr.errors import DozvonError, MissingPart
 from ivr.lexicon import openfst
 from ivr.settings import Settings
-from ivr.speech import calibration, noise
+from ivr.speech import calibration
 
 COMMAND = "make ears"
 TRANSCRIPTS = "usr/share/doc/asterisk-core-sounds-ru/core-sounds-ru.txt.gz"
@@ -71,7 +71,10 @@ class Workshop:
         kept_out = {variant for source in self.sources for variant in source.kept_out}
         learned = [piece for piece in pieces if not is_reserved(piece, tuple(kept_out))]
         reserved = [piece for piece in pieces if is_reserved(piece, tuple(kept_out))]
-        taught = self.network(learned, key)
+        times = {source.name: source.times for source in self.sources}
+        taught = self.network(
+            [piece for piece in learned for _ in range(times[piece.voice.partition("+")[0]])], key
+        )
         model = self.model(words, taught)
         result = self.trial(model, reserved, learned)
         write_card(model, self.made(words, taught, learned, result))
@@ -100,7 +103,7 @@ class Workshop:
             said = plan(
                 source.name, words.vocabulary, sentences, self.share * source.says, self.recipe.seed, avoid
             )
-            packs += synthesise(source, said, self.native, folder)
+            packs += synthesise(source, said, self.native, folder, words.say)
         self.say(f"speech: {sum(one.seconds for one in kept(packs)) / 3600:.1f} h in {len(packs)} packs")
         return packs
 
@@ -131,7 +134,7 @@ class Workshop:
         spoilt = (
             self.folder
             / "spoilt"
-            / _digest(key, self.recipe, len(pieces), _source_of(augmentation, features, noise))
+            / _digest(key, self.recipe, len(pieces), _source_of(augmentation, features))
         )
         file = self.folder / "learned" / f"{_digest(spoilt.name, _source_of(network, training))}.pt"
         _alone(spoilt.parent, spoilt.name)
@@ -185,6 +188,7 @@ class Workshop:
             "machine": machine(),
             "parameters": sum(each.numel() for each in taught.parameters()),
             "labels": alignment.LABELS,
+            "knows_noise": True,
             "heard": str(result),
             "versions": {name: version(name) for name in ("torch", "numpy", "vosk", "soxr")},
             "sources": shares(self.sources, learned),

@@ -2,7 +2,7 @@
 packets.
 
 Each piece is spoilt anew for every copy, by a seed of its own: the same seed, the same sound. The steps follow the
-way of a call, to the last one: the robot's own noise reduction and the silence it puts around an answer.
+way of a call, to the last one: the silence the robot puts around an answer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from ears.alignment import SILENCE, Aligned, Labels
 from ears.features import RATE, STEP, WINDOW, Frames, Samples, mfcc
 from ears.speech import RATE as SPOKEN_RATE
 from ivr.speech.ears import from_alaw
-from ivr.speech.noise import cleaned
 from ivr.speech.sound import as_alaw, as_pcm
 
 Chance = np.random.Generator
@@ -27,6 +26,12 @@ SPEED = (0.78, 1.28)
 """Played slower and lower, faster and higher; beyond it nobody speaks but children."""
 CHILD = (1.25, 1.5)
 WARP = (0.85, 1.12)
+BEND = 0.07
+"""How far each of BENDS frequencies may lie beside that: no two mouths differ by their length alone."""
+BENDS = 6
+WOBBLE = 0.22
+"""How much faster or slower some sounds are than others (logarithm), changing every WOBBLES seconds."""
+WOBBLES = 0.25
 AROUND = 0.5
 """Seconds of quiet at most before and after."""
 LEVEL = (-50.0, -12.0)
@@ -73,12 +78,29 @@ def spoil(piece: Aligned, others: Sequence[Aligned], seed: Sequence[int]) -> Hea
     background."""
     chance = np.random.default_rng(seed)
     clip = _through_everything(piece, others, chance)
-    warp = chance.uniform(*WARP) if chance.random() < 0.7 else 1.0
-    frames = mfcc(clip.samples * 32768, warp)
-    middles = (np.arange(len(frames)) * STEP + WINDOW // 2) // STEP
-    if not len(frames) or middles[-1] >= len(clip.labels) + 2:
+    at = _windows(len(clip.samples), chance)
+    if not len(at):
         return None
-    return Heard(frames, clip.labels[np.minimum(middles, len(clip.labels) - 1)])
+    middles = np.minimum((at + WINDOW // 2) // STEP, len(clip.labels) - 1)
+    return Heard(mfcc(clip.samples * 32768, _mouth(chance), at), clip.labels[middles])
+
+
+def _mouth(chance: Chance) -> Sequence[float]:
+    """Its length, and often its shape."""
+    length = chance.uniform(*WARP) if chance.random() < 0.7 else 1.0
+    shape = chance.uniform(-BEND, BEND, BENDS) if chance.random() < 0.6 else np.zeros(1)
+    return [float(one) for one in length + shape]
+
+
+def _windows(samples: int, chance: Chance) -> npt.NDArray[np.int64]:
+    """Where they begin: often some sounds last longer than they did, others shorter."""
+    if chance.random() < 0.5:
+        return np.arange(0, samples - WINDOW + 1, STEP)
+    knots = chance.uniform(-WOBBLE, WOBBLE, 2 + int(samples / RATE / WOBBLES))
+    count = int(samples / STEP * np.exp(WOBBLE)) + 1
+    pace = np.exp(np.interp(np.arange(count) * STEP / RATE / WOBBLES, np.arange(len(knots)), knots))
+    at = np.concatenate([[0], np.cumsum(STEP * pace)]).astype(np.int64)
+    return at[at <= samples - WINDOW]
 
 
 def telephoned(piece: Aligned, others: Sequence[Aligned], seed: Sequence[int]) -> bytes:
@@ -168,7 +190,7 @@ def _at_level(clip: _Clip, chance: Chance) -> None:
 
 
 def _with_noise(clip: _Clip, others: Sequence[Aligned], chance: Chance) -> None:
-    """Noise on the line; loud noise is often lifted out again, as the robot does it, who has heard it before."""
+    """Noise on the line, or people behind the speaker."""
     begin, end = clip.speech
     voice = _rms(clip.samples[begin:end])
     idle = _noise(len(clip.samples), chance) * np.float32(10 ** (chance.uniform(*IDLE) / 20))
@@ -177,12 +199,9 @@ def _with_noise(clip: _Clip, others: Sequence[Aligned], chance: Chance) -> None:
         return
     babble = chance.random() < 0.25
     ratio = chance.uniform(*(BABBLE_SNR if babble else SNR))
-    lead = RATE
     make = _babble(others) if babble else _noise
-    noise = make(lead + len(clip.samples), chance) * np.float32(voice * 10 ** (-ratio / 20))
-    clip.samples = np.clip(clip.samples + noise[lead:], -1, 1)
-    if chance.random() < 0.45:
-        clip.samples = cleaned(clip.samples, noise[:lead])
+    noise = make(len(clip.samples), chance) * np.float32(voice * 10 ** (-ratio / 20))
+    clip.samples = np.clip(clip.samples + noise, -1, 1)
 
 
 def _noise(length: int, chance: Chance) -> Samples:

@@ -7,6 +7,7 @@ The test compares it with the features libvosk's own library gives.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -39,22 +40,27 @@ CONF = f"""\
 """`conf/mfcc.conf`: what is computed here, said to libvosk."""
 
 
-def mfcc(pcm: Samples, warp: float = 1.0) -> Frames:
+STRAIGHT = (1.0,)
+
+
+def mfcc(pcm: Samples, bends: Sequence[float] = STRAIGHT, at: npt.NDArray[np.int64] | None = None) -> Frames:
     """(frames, COEFFICIENTS) of sound with full scale ±32768 at RATE.
 
-    `warp` moves the filters: above 1 as if the speaker's mouth were larger (vocal tract length perturbation).
+    `bends` move the filters: above 1 as if the speaker's mouth were larger (vocal tract length perturbation); several
+    are spread evenly from 0 Hz to half the rate, as if it were of another shape.
+    `at`: the samples at which windows begin, where that is not every STEP: slower or faster, at the same pitch.
     """
-    count = 1 + (len(pcm) - WINDOW) // STEP
-    if count < 1:
+    if len(pcm) < WINDOW:
         return np.zeros((0, COEFFICIENTS), np.float32)
-    pieces = np.lib.stride_tricks.sliding_window_view(pcm, WINDOW)[::STEP].astype(np.float32)
+    windows = np.lib.stride_tricks.sliding_window_view(pcm, WINDOW)
+    pieces = (windows[::STEP] if at is None else windows[at]).astype(np.float32)
     pieces = pieces - pieces.mean(axis=1, keepdims=True)
     emphasised = pieces.copy()
     emphasised[:, 1:] -= EMPHASIS * pieces[:, :-1]
     emphasised[:, 0] -= EMPHASIS * pieces[:, 0]
     power = np.abs(np.fft.rfft(emphasised * _window(), SPECTRUM)) ** 2
     energies = np.log(
-        np.maximum(power[:, : SPECTRUM // 2] @ _filters(round(warp, 2)).T, np.finfo(np.float32).eps)
+        np.maximum(power[:, : SPECTRUM // 2] @ _filters(tuple(bends)).T, np.finfo(np.float32).eps)
     )
     return (energies @ _cosines().T).astype(np.float32)
 
@@ -73,13 +79,13 @@ def _mel(hertz: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return 1127.0 * np.log(1.0 + np.asarray(hertz, np.float64) / 700.0)
 
 
-@lru_cache(maxsize=128)
-def _filters(warp: float) -> Samples:
+@lru_cache(maxsize=4)
+def _filters(bends: tuple[float, ...]) -> Samples:
     """(FILTERS, SPECTRUM / 2): triangles even on the mel scale."""
     edges = np.linspace(_mel(LOW), _mel(HIGH), FILTERS + 2)
     left, centre, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]
-    hertz = np.arange(SPECTRUM // 2) * RATE / SPECTRUM / warp
-    at = _mel(hertz)[None]
+    hertz = np.arange(SPECTRUM // 2) * RATE / SPECTRUM
+    at = _mel(hertz / np.interp(hertz, np.linspace(0, RATE / 2, len(bends)), bends))[None]
     rising, falling = (at - left) / (centre - left), (right - at) / (right - centre)
     return np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
 

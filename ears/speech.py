@@ -13,7 +13,7 @@ import re
 import subprocess
 import tempfile
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,8 +25,10 @@ import soxr
 from tqdm import tqdm
 
 from appliance.native import Native
+from ears import rutts
 from ears.texts import Line
 from ivr.errors import MissingPart
+from ivr.speech.pronounce import Phones
 from ivr.speech.sound import read_wav
 
 HERE = Path(__file__).parent
@@ -35,6 +37,7 @@ RATE = 12_000
 PACK = 120
 PATIENCE = 60.0
 PCM = npt.NDArray[np.int16]
+Say = Callable[[Iterable[str]], Mapping[str, Sequence[Phones]]]
 ESPEAK_SPEED, ESPEAK_PITCH = 160, 50
 """Its usual ones: words a minute, and of 99."""
 
@@ -52,6 +55,8 @@ class Source:
     """Variants that are not learned from."""
     package: str = "rhvoice-russian"
     of: str = ""
+    times: int = 1
+    """How often it is gone through in one copy: few recordings weigh more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +120,22 @@ class Speaker:
     source: Source
     native: Native
     environment: Mapping[str, str]
+    accented: Mapping[str, str]
+    """Words with their stress marked, for ru_tts."""
 
     def say(self, line: Line) -> Spoken:
+        variant = self._variant(line)
+        name = f"{self.source.name}+{variant}" if variant else self.source.name
+        if self.source.engine == "ru_tts":
+            text = re.sub(r"[а-яё-]+", lambda word: self.accented.get(word[0], word[0]), line.text)
+            sound = rutts.say(text, woman=variant == "woman", speed=line.speed, pitch=line.pitch)
+            return Spoken(name, line.words, _pcm(sound, rutts.RATE))
+        sound, rate = self._by_program(line, variant)
+        return Spoken(name, line.words, _pcm(sound, rate))
+
+    def _by_program(self, line: Line, variant: str) -> tuple[npt.NDArray[np.float32], int]:
         with tempfile.TemporaryDirectory(prefix="ears-") as folder:
             wav = Path(folder, "spoken.wav")
-            variant = self._variant(line)
             done = subprocess.run(
                 self._command(line, wav, variant),
                 input=line.text.encode(),
@@ -132,8 +148,7 @@ class Speaker:
                 why = done.stderr.decode("utf-8", "replace").strip()[-200:] or f"exit {done.returncode}"
                 raise MissingPart(f"voice {self.source.name}", why, "see that the native parts are whole")
             sound = read_wav(wav.read_bytes())
-        name = f"{self.source.name}+{variant}" if variant else self.source.name
-        return Spoken(name, line.words, _pcm(sound.samples, sound.rate))
+        return sound.samples, sound.rate
 
     def _variant(self, line: Line) -> str:
         """Which mouth says it: always the same one for the same line."""
@@ -158,9 +173,12 @@ class Speaker:
         return self.native.command("usr/bin/espeak-ng", *options, "--stdin")
 
 
-def synthesise(source: Source, lines: Sequence[Line], native: Native, folder: Path) -> list[Path]:
-    """Let a voice say its lines; returns the packs."""
-    speaker = Speaker(source, native, {**os.environ, **native.environment()})
+def synthesise(source: Source, lines: Sequence[Line], native: Native, folder: Path, say: Say) -> list[Path]:
+    """Let a voice say its lines; returns the packs. `say`: how words are said."""
+    accented = {}
+    if source.engine == "ru_tts":
+        accented = rutts.accented(say({word for line in lines for word in line.words}))
+    speaker = Speaker(source, native, {**os.environ, **native.environment()}, accented)
     packs = {
         _pack(source, at, lines[at : at + PACK]): lines[at : at + PACK] for at in range(0, len(lines), PACK)
     }

@@ -2,7 +2,7 @@
 
 Vosk's own figure is the share of its guesses that agree on a word, and too high where all guesses are wrong
 together. A model's folder may hold `confidence.json`, made of words that were heard and known: from raw figures to
-probabilities, in straight lines, never falling.
+probabilities, in straight lines, never falling, from nothing for nothing on.
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ Numbers = npt.NDArray[np.float64]
 @dataclass(frozen=True, slots=True)
 class Calibration:
     points: tuple[tuple[float, float], ...] = ((0.0, 0.0), (1.0, 1.0))
-    """Raw figure and probability, both rising; before the first and after the last it is level."""
+    """Raw figure and probability, both rising; the first is reached from nothing, after the last it is level."""
     made_on: str = ""
     """What was heard to make it, in words."""
 
     def of(self, raw: float) -> float:
         """The probability that a word heard with this figure is right."""
-        figures, probabilities = zip(*self.points, strict=True)
+        before = () if self.points[0][0] <= 0 else ((0.0, 0.0),)
+        figures, probabilities = zip(*before, *self.points, strict=True)
         return float(np.interp(raw, figures, probabilities))
 
     def write(self, path: Path) -> None:

@@ -80,6 +80,10 @@ class Recogniser(Protocol):
     def listen(self, phrases: Sequence[str]) -> Hearing:
         """Listen for these phrases and nothing else; () for every word it knows."""
 
+    @property
+    def knows_noise(self) -> bool:
+        """Did it learn from noisy speech? Then steady noise taken out of it would only be strange to it."""
+
     def missing(self, phrases: Iterable[str]) -> tuple[str, ...]:
         """The words of these phrases that it does not know, sorted."""
 
@@ -101,18 +105,27 @@ def open_ears(folder: Path, threads: int | None = None, *, calibrated: bool = Tr
         model = vosk.Model(str(folder))
     except Exception as error:  # vosk says nothing more exact
         raise cannot_load(folder, str(error)) from error
-    lengths = (folder / BOUNDARIES).exists()
-    return Vosk(_name(folder), model, _rate(folder), threads, calibration, lengths, _alike(folder))
+    made = _made(folder)
+    name = made.get("name")
+    return Vosk(
+        name if isinstance(name, str) and name else folder.name,
+        model,
+        _rate(folder),
+        threads,
+        calibration,
+        knows_lengths=(folder / BOUNDARIES).exists(),
+        knows_noise=made.get("knows_noise") is True,
+        alike=_alike(folder),
+    )
 
 
-def _name(folder: Path) -> str:
-    """As it calls itself in `made.json`, else its folder's: wherever a model lies, its name is one."""
+def _made(folder: Path) -> Mapping[str, object]:
+    """What the model says of itself: its name, which is one wherever it lies, and whether it learned from noise."""
     try:
         made = json.loads((folder / "made.json").read_text("utf-8"))
     except (OSError, ValueError):
-        return folder.name
-    name = made.get("name") if isinstance(made, dict) else None
-    return name if isinstance(name, str) and name else folder.name
+        return {}
+    return made if isinstance(made, dict) else {}
 
 
 def _alike(folder: Path) -> Mapping[str, str]:
@@ -166,7 +179,9 @@ class Vosk:
         rate: int,
         threads: int | None = None,
         calibration: Calibration | None = None,
+        *,
         knows_lengths: bool = False,
+        knows_noise: bool = False,
         alike: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
@@ -175,6 +190,7 @@ class Vosk:
         """What its confidences are worth; None: they are taken as they are."""
         self.knows_lengths = knows_lengths
         """Of words. Without, what vosk says of them is far off, and not told."""
+        self.knows_noise = knows_noise
         self._alike = alike or {}
         self._model = model
         self._threads = ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="ears")

@@ -307,7 +307,8 @@ class Listener:
         if self._ears is None or question is None:
             return None
         if attempt is None or attempt.question is not question or attempt.is_outdated(utterance):
-            attempt = _Attempt(question, self._ears.listen(question.phrases))
+            hearing = self._ears.listen(question.phrases)
+            attempt = _Attempt(question, hearing, is_cleaned=not self._ears.knows_noise)
         await attempt.take(utterance)
         return attempt
 
@@ -337,10 +338,12 @@ class _Utterance:
     def seconds(self) -> float:
         return len(self.pcm) / BYTES
 
-    def speech(self) -> bytes:
-        """As much of it as speech is, lifted out of the noise, with a hush on either side."""
-        speech = _samples(bytes(self.pcm[self.first_heard() : self.last_heard()]))
-        return HUSH + as_pcm(cleaned(speech, _samples(self.before))).tobytes() + HUSH
+    def speech(self, is_cleaned: bool) -> bytes:
+        """As much of it as speech is, with a hush on either side; `is_cleaned`: lifted out of the noise."""
+        speech = bytes(self.pcm[self.first_heard() : self.last_heard()])
+        if is_cleaned:
+            speech = as_pcm(cleaned(_samples(speech), _samples(self.before))).tobytes()
+        return HUSH + speech + HUSH
 
     def first_heard(self) -> int:
         """Where in the PCM it rises from the noise: back from where it was noticed, over no longer pause than GAP."""
@@ -392,6 +395,7 @@ class _Attempt:
 
     question: Question
     hearing: Hearing
+    is_cleaned: bool
     words: tuple[Word, ...] | None = None
     """Once it was made to finish."""
     voice: float = 0.0
@@ -405,7 +409,7 @@ class _Attempt:
             return
         if utterance.is_over or utterance.is_paused or utterance.is_suspect:
             voice = utterance.last_voice
-            await self.hearing.feed(await asyncio.to_thread(utterance.speech))
+            await self.hearing.feed(await asyncio.to_thread(utterance.speech, self.is_cleaned))
             self.words, self.voice = await self.hearing.finish(), voice
 
     @property

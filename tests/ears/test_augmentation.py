@@ -6,8 +6,8 @@ import pytest
 
 from ears import augmentation
 from ears.alignment import SILENCE, Aligned
-from ears.augmentation import _Clip, _hushed, _with_loss, spoil, telephoned, through_ulaw
-from ears.features import RATE, STEP, frames_of
+from ears.augmentation import WOBBLE, _Clip, _hushed, _windows, _with_loss, spoil, telephoned, through_ulaw
+from ears.features import RATE, STEP, WINDOW, frames_of
 from ears.speech import RATE as SPOKEN_RATE
 from ivr.speech.sound import as_alaw
 
@@ -79,7 +79,13 @@ def test_what_was_done_to_a_piece_leaves_the_piece_as_it_is() -> None:
 # labels
 
 
-def test_there_is_a_label_for_every_frame_and_the_phone_is_still_among_them() -> None:
+@pytest.fixture
+def even(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All sounds keep their share of the time."""
+    monkeypatch.setattr(augmentation, "WOBBLE", 0.0)
+
+
+def test_there_is_a_label_for_every_frame_and_the_phone_is_still_among_them(even: None) -> None:
     for seed in range(50):
         heard = spoil(burst(), OTHERS, (seed,))
         assert heard is not None
@@ -88,7 +94,7 @@ def test_there_is_a_label_for_every_frame_and_the_phone_is_still_among_them() ->
         assert set(heard.labels.tolist()) == {SILENCE, A}
 
 
-def test_a_tone_stays_labelled_where_it_sounds() -> None:
+def test_a_tone_stays_labelled_where_it_sounds(even: None) -> None:
     off = []
     for seed in range(50):
         heard = spoil(burst(), OTHERS, (seed,))
@@ -99,7 +105,7 @@ def test_a_tone_stays_labelled_where_it_sounds() -> None:
     assert np.median(np.abs(off)) <= 1, off
 
 
-def test_labels_move_with_the_pace() -> None:
+def test_labels_move_with_the_pace(even: None) -> None:
     lengths = set()
     for seed in range(50):
         heard = spoil(burst(0.1, 0.9), OTHERS, (seed, 1))
@@ -109,6 +115,29 @@ def test_labels_move_with_the_pace() -> None:
     assert max(lengths) > 80 / 0.85
     assert 80 / augmentation.CHILD[1] * 0.7 <= min(lengths)
     assert max(lengths) <= 80 / augmentation.SPEED[0] + 2
+
+
+def test_some_sounds_last_longer_than_they_did_and_others_shorter() -> None:
+    wobbling = 0
+    for seed in range(50):
+        steps = np.diff(_windows(3 * RATE, np.random.default_rng(seed))) / STEP
+        assert np.exp(-WOBBLE) - 1 / STEP <= steps.min() <= steps.max() <= np.exp(WOBBLE) + 1 / STEP
+        assert steps.sum() * STEP == pytest.approx(3 * RATE, rel=0.02)
+        wobbling += steps.min() < 0.95 and steps.max() > 1.05
+    assert 15 <= wobbling <= 35
+
+
+def test_labels_go_with_sounds_that_last_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        augmentation, "_windows", lambda samples, _: np.arange(0, samples - WINDOW, STEP // 2)
+    )
+    slow = spoil(burst(), OTHERS, (4,))
+    monkeypatch.undo()
+    monkeypatch.setattr(augmentation, "_windows", lambda samples, _: np.arange(0, samples - WINDOW, STEP))
+    plain = spoil(burst(), OTHERS, (4,))
+    assert slow is not None
+    assert plain is not None
+    assert int((slow.labels == A).sum()) == pytest.approx(2 * int((plain.labels == A).sum()), abs=2)
 
 
 def test_a_piece_that_is_too_short_for_a_frame_is_nothing() -> None:

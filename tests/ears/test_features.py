@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from ears import augmentation
+from ears.augmentation import BEND, WARP
 from ears.features import COEFFICIENTS, CONF, RATE, frames_of, mfcc
 
 Samples = npt.NDArray[np.float32]
@@ -86,7 +86,7 @@ def test_a_frame_begins_every_10_ms_while_25_are_left(samples: int, frames: int)
 
 @pytest.mark.parametrize("warp", [0.85, 0.93, 1.1])
 def test_a_warp_shows_a_tone_where_it_would_be_divided_by_it(warp: float) -> None:
-    shown = mfcc(tone(1000 * warp), warp)[5]
+    shown = mfcc(tone(1000 * warp), [warp])[5]
     near = {
         hz: np.abs(shown - mfcc(tone(hz))[5]).mean()
         for hz in (1000 / warp, 1000, 1000 * warp, 1000 * warp**2)
@@ -94,9 +94,26 @@ def test_a_warp_shows_a_tone_where_it_would_be_divided_by_it(warp: float) -> Non
     assert min(near, key=lambda hz: near[hz]) == 1000
 
 
-@pytest.mark.parametrize("warp", [*augmentation.WARP, 1.0])
-def test_however_far_it_is_warped_no_filter_is_without_sound(warp: float) -> None:
+def test_a_mouth_of_another_shape_moves_some_tones_and_not_others() -> None:
+    bends = [1.0, 1.0, 1.0, 1.1, 1.1, 1.0]
+
+    def off(hz: float, warp: float) -> float:
+        return float(np.abs(mfcc(tone(hz), bends)[5] - mfcc(tone(hz), [warp])[5]).mean())
+
+    assert off(500, 1.0) < 0.25 * off(500, 1.1)
+    assert off(2750, 1.1) < 0.25 * off(2750, 1.0)
+
+
+def test_windows_may_begin_anywhere() -> None:
+    sound = some_speech()
+    np.testing.assert_array_equal(mfcc(sound, at=np.array([0, 160, 80])), mfcc(sound)[[0, 2, 1]])
+
+
+@pytest.mark.parametrize(
+    "bends", [*([warp + by for by in (BEND, -BEND) * 3] for warp in (*WARP, 1.0)), *([warp] for warp in WARP)]
+)
+def test_however_far_it_is_warped_no_filter_is_without_sound(bends: list[float]) -> None:
     noise = np.random.default_rng(1).normal(0, 1000, 4000).astype(np.float32)
-    plain, warped = mfcc(noise).mean(axis=0), mfcc(noise, warp).mean(axis=0)
+    plain, warped = mfcc(noise).mean(axis=0), mfcc(noise, bends).mean(axis=0)
     # an empty filter is 16 below nothing: it tears every coefficient
     assert np.abs(plain - warped)[1:].max() < 25

@@ -3,13 +3,15 @@ from __future__ import annotations
 import gzip
 import os
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from appliance.native import Native
-from ears import speech
+from ears import rutts, speech
+from ears.rutts import accented
 from ears.speech import (
     RATE,
     Source,
@@ -26,11 +28,12 @@ from ears.speech import (
 )
 from ears.texts import Line
 from ivr.settings import Settings
+from ivr.speech.pronounce import Phones
 from ivr.speech.sound import Sound, as_wav
 from tests.sounds import tone
 
 ALLOWED = {
-    "GPL-2.0-or-later", "GPL-3.0-or-later", "CC-BY-3.0", "CC-BY-SA-4.0", "LicenseRef-BSD-like-festvox-ru",
+    "GPL-2.0-or-later", "GPL-3.0-or-later", "MIT", "CC-BY-3.0", "CC-BY-SA-4.0", "LicenseRef-BSD-like-festvox-ru",
 }  # fmt: skip
 """Licences that let a model be given away that was made from what they are for."""
 VOICES = Path(__file__).resolve().parents[2] / "bench" / "speech" / "models.toml"
@@ -110,11 +113,11 @@ def test_a_pack_that_is_there_is_not_spoken_again_and_one_of_other_lines_is(
     monkeypatch.setattr(speech, "PACK", 2)
     anna = Source("anna", "GPL-2.0-or-later", "rhvoice")
     lines = [Line("раз."), Line("два."), Line("три.")]
-    first = synthesise(anna, lines, native, tmp_path)
+    first = synthesise(anna, lines, native, tmp_path, said_so)
     assert said == ["раз.", "два.", "три."]
-    assert synthesise(anna, lines, native, tmp_path) == first
+    assert synthesise(anna, lines, native, tmp_path, said_so) == first
     assert len(said) == 3
-    changed = synthesise(anna, [*lines[:2], Line("три.", speed=120)], native, tmp_path)
+    changed = synthesise(anna, [*lines[:2], Line("три.", speed=120)], native, tmp_path, said_so)
     assert said[3:] == ["три."]
     assert (changed[0] == first[0], changed[1] == first[1]) == (True, False)
 
@@ -122,11 +125,16 @@ def test_a_pack_that_is_there_is_not_spoken_again_and_one_of_other_lines_is(
 # voices
 
 
+def said_so(words: Iterable[str]) -> dict[str, list[Phones]]:
+    return {"двадцать": [("d", "v", "A", "ts", "@", "t;")], "пять": [("p;", "A", "t;")]}
+
+
 @pytest.mark.parametrize(
     ("source", "program"),
     [
         (Source("anna", "GPL-2.0-or-later", "rhvoice"), "RHVoice-test"),
         (Source("espeak-ng", "GPL-3.0-or-later", "espeak-ng", variants=("f2",)), "espeak-ng"),
+        (Source("ru_tts", "MIT", "ru_tts", variants=("woman",)), ""),
     ],
 )
 def test_a_voice_says_a_line_as_pieces_of_speech_at_12_khz(
@@ -134,13 +142,17 @@ def test_a_voice_says_a_line_as_pieces_of_speech_at_12_khz(
 ) -> None:
     if not (native.root / "usr/bin" / program).exists():
         pytest.skip(f"no {program} in {native.root}")
+    if source.engine == "ru_tts":
+        pytest.importorskip("_ru_tts_native", reason="the extra `ears` is not installed")
     slow, fast = (
-        list(read_pack(synthesise(source, [Line("двадцать пять.", speed=speed)], native, tmp_path)[0]))
+        list(
+            read_pack(synthesise(source, [Line("двадцать пять.", speed=speed)], native, tmp_path, said_so)[0])
+        )
         for speed in (70, 150)
     )
     (one,), (other,) = slow, fast
     assert one.words == ("двадцать", "пять")
-    assert one.voice == {"anna": "anna", "espeak-ng": "espeak-ng+f2"}[source.name]
+    assert one.voice == "+".join((source.name, *source.variants))
     assert 0.8 < one.seconds < 3.5
     assert other.seconds < 0.8 * one.seconds
     assert 15_000 < np.abs(one.pcm).max() < 30_000
@@ -148,9 +160,27 @@ def test_a_voice_says_a_line_as_pieces_of_speech_at_12_khz(
     assert np.abs(quiet).max() == 0
 
 
+def test_ru_tts_is_told_where_the_stress_is() -> None:
+    assert accented({"оценка": [("@", "ts", "E", "n", "k", "a")], "в": [("v",)]}) == {
+        "оценка": "оце+нка", "в": "в",
+    }  # fmt: skip
+    assert accented({"алло": [("a", "l", "O")]}) == {"алло": "алло+"}, "two letters of one sound"
+    assert accented({"сша": [("s", "S", "A", "A")]}) == {"сша": "сша"}, "letters and sounds do not match"
+
+
+def test_ru_tts_has_a_man_and_a_woman() -> None:
+    pytest.importorskip("_ru_tts_native", reason="the extra `ears` is not installed")
+    man, woman, again = (
+        rutts.say("четы+ре", woman=woman, speed=100, pitch=100) for woman in (False, True, False)
+    )
+    assert 0.3 < len(man) / rutts.RATE < 2
+    assert (man == again).all()
+    assert len(man) != len(woman) or (man != woman).any()
+
+
 def test_a_line_is_always_said_by_the_same_mouth_and_lines_by_all_of_them() -> None:
     source = Source("espeak-ng", "GPL-3.0-or-later", "espeak-ng", variants=("m1", "m2"), kept_out=("m5",))
-    speaker = Speaker(source, Native(Path("/nowhere")), {})
+    speaker = Speaker(source, Native(Path("/nowhere")), {}, {})
     mouths = [speaker._variant(Line(f"слово {chr(code)}")) for code in range(ord("а"), ord("я"))]
     assert set(mouths) == {"m1", "m2", "m5"}
     assert mouths == [speaker._variant(Line(f"слово {chr(code)}")) for code in range(ord("а"), ord("я"))]

@@ -524,7 +524,7 @@ async def test_a_frame_is_fed_when_it_would_arrive() -> None:
 class Counting:
     """Ears that note how much they are fed, and when they are made to finish."""
 
-    name, rate = "counting", RATE
+    name, rate, knows_noise = "counting", RATE, True
 
     def __init__(self) -> None:
         self.stretches: list[float] = []

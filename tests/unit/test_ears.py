@@ -162,7 +162,7 @@ def knowing(
     calibration: Calibration | None = None,
     knows_lengths: bool = False,
 ) -> Vosk:
-    return Vosk("fake", FakeModel(*words), rate, 3, calibration, knows_lengths)
+    return Vosk("fake", FakeModel(*words), rate, 3, calibration, knows_lengths=knows_lengths)
 
 
 async def heard(

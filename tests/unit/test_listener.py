@@ -55,6 +55,7 @@ class ToldEars:
     hearings: list[ToldHearing] = field(default_factory=list)
     name: str = "told"
     rate: int = 8_000
+    knows_noise: bool = False
 
     def listen(self, phrases: Sequence[str]) -> Hearing:
         self.hearings.append(ToldHearing(self, tuple(phrases)))
@@ -201,6 +202,19 @@ async def test_in_noise_a_pause_must_be_a_little_longer(start: Start) -> None:
     call = start(ToldEars([words("три")]))
     await call.hear(noise(4, -30, seed=7), noise(0.5, -20), noise(2, -30, seed=8))
     assert call.moment(Heard) > 4.5 + 0.34
+
+
+@pytest.mark.parametrize(("knows_noise", "as_it_came"), [(True, True), (False, False)])
+async def test_steady_noise_is_taken_out_for_a_model_that_does_not_know_it(
+    start: Start, knows_noise: bool, as_it_came: bool
+) -> None:
+    ears = ToldEars([words("три")], knows_noise=knows_noise)
+    call = start(ears)
+    sound = joined(noise(4, -30, seed=7), noise(0.5, -20), noise(2, -30, seed=8))
+    await call.hear(sound)
+    heard = ears.hearings[-1].pcm
+    middle = heard[len(heard) // 2 - 800 : len(heard) // 2 + 800]
+    assert (middle in b"".join(frames_of(telephoned(sound)))) is as_it_came
 
 
 async def test_who_goes_on_after_a_pause_is_heard_whole(start: Start) -> None:

@@ -392,18 +392,34 @@ def test_a_rating_that_is_middling_is_to_be_read_back() -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        [("пять", 0.69)],
-        [("не", 0.5), ("пять", 1.0), ("а", 1.0), ("три", 1.0)],
-        [("три", 1.0), ("нет", 0.6), ("четыре", 1.0)],
-        [("ну", 0.4), ("пять", 1.0)],
+        [("пять", 0.39)],
+        [("не", 0.3), ("пять", 1.0), ("а", 1.0), ("три", 1.0)],
+        [("три", 1.0), ("нет", 0.39), ("четыре", 1.0)],
+        [("ну", 0.3), ("пять", 1.0)],
         [("хорошо", 0.89)],
         [("не", 0.6), ("сделали", 1.0)],
-        [("не", 1.0), ("сделали", 1.0), ("двойка", 0.5)],
+        [("не", 1.0), ("сделали", 1.0), ("двойка", 0.3)],
     ],
 )
 def test_what_the_ears_are_not_sure_of_is_not_understood(words: list[tuple[str, float]]) -> None:
     faint = Heard(tuple(Word(*word) for word in words))
     assert PACK.understand(faint, "rating") in (Unsure(Why.FAINT, faint), Wish(Intent.NOT_DONE, 1.0, faint))
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        ([("пять", 0.69)], 5),
+        ([("ну", 0.4), ("пять", 1.0)], 5),
+        ([("три", 1.0), ("нет", 0.6), ("четыре", 1.0)], 4),
+        ([("не", 1.0), ("сделали", 1.0), ("двойка", 0.5)], 2),
+    ],
+)
+def test_a_rating_the_ears_are_half_sure_of_is_read_back(words: list[tuple[str, float]], value: int) -> None:
+    meaning = PACK.understand(Heard(tuple(Word(*word) for word in words)), "rating")
+    assert isinstance(meaning, Rating)
+    assert meaning.value == value
+    assert meaning.confidence == min(confidence for _, confidence in words)
 
 
 def test_a_faint_yes_confirms_nothing() -> None:
@@ -514,9 +530,9 @@ def test_a_breath_beside_a_number_of_another_kind_makes_it_no_rating() -> None:
 
 
 def test_with_breaths_enough_even_a_certain_number_is_too_faint() -> None:
-    text = "~0.1 ~0.1 пять ~0.1 ~0.1"
+    text = "~0.1 " * 5 + "пять" + " ~0.1" * 5
     assert isinstance(PACK.understand(among_sounds(text), "rating"), Unsure)
-    assert isinstance(PACK.understand(among_sounds("~0.1 пять", confidence=0.75), "rating"), Unsure)
+    assert isinstance(PACK.understand(among_sounds("~0.1 пять", confidence=0.42), "rating"), Unsure)
 
 
 def test_a_judgement_beside_a_breath_is_not_sure_enough() -> None:
@@ -575,9 +591,12 @@ def test_hardly_anything_reads_otherwise_from_the_end() -> None:
         )
 
 
-def test_a_word_the_ears_waver_about_is_no_rating() -> None:
+def test_a_word_the_ears_waver_about_is_no_rating_yet() -> None:
     """Where two words fit the sound the ears split their confidence between them."""
-    assert isinstance(PACK.understand(heard("пять", confidence=0.5), "rating"), Unsure)
+    meaning = PACK.understand(heard("пять", confidence=0.5), "rating")
+    assert isinstance(meaning, Rating)
+    assert meaning.confidence < PACK.sure
+    assert isinstance(PACK.understand(heard("пять", confidence=0.35), "rating"), Unsure)
 
 
 # What the ears listen for.
@@ -783,7 +802,7 @@ def test_everything_that_is_wrong_is_named_at_once(folder: Path) -> None:
         (
             "sure = 0.95",
             "yes = 0.95",
-            "yes: no such key (there are: sure, enough, pause, letter, breath)",
+            "yes: no such key (there are: sure, enough, ask, pause, letter, breath)",
         ),
         ("letter = 0.15", "", "letter is missing"),
         ("breath = 0.12", "breath = -1", "breath = -1: a number from 0, at most 1"),
@@ -885,8 +904,29 @@ def test_words_that_may_be_others_of_no_weight_leave_an_answer_certain() -> None
     assert (meaning.value, meaning.confidence) == (2, pytest.approx(0.99))
 
 
-def test_an_answer_that_may_be_its_denial_is_unsure() -> None:
-    meaning = PACK.understand(may_be(("на пять", 0.55), ("не пять", 0.45)), "rating")
+@pytest.mark.parametrize("share", [0.45, 0.55])
+def test_a_rating_that_may_be_its_denial_is_read_back(share: float) -> None:
+    meaning = PACK.understand(may_be(("на пять", share), ("не пять", 1 - share)), "rating")
+    assert isinstance(meaning, Rating)
+    assert (meaning.value, meaning.confidence) == (5, pytest.approx(share))
+
+
+@pytest.mark.parametrize(
+    "ways",
+    [
+        [("пять", 0.35), ("опять", 0.65)],
+        [("три", 0.45), ("смотри", 0.3), ("четыре", 0.25)],
+        [("потолок", 0.4), ("три", 0.35), ("два", 0.25)],
+    ],
+)
+def test_a_rating_that_is_rather_something_else_is_not_worth_asking_about(
+    ways: list[tuple[str, float]],
+) -> None:
+    assert isinstance(PACK.understand(may_be(*ways), "rating"), Unsure)
+
+
+def test_a_wish_that_is_likelier_is_not_passed_over_for_a_rating() -> None:
+    meaning = PACK.understand(may_be(("оператора", 0.55), ("четыре", 0.45)), "rating")
     assert meaning == Unsure(Why.FAINT, meaning.heard)
 
 
@@ -898,5 +938,5 @@ def test_what_most_of_the_readings_mean_counts_though_the_likeliest_means_nothin
 
 def test_a_share_is_worth_what_the_ears_say_it_is() -> None:
     heard = may_be(("пять", 0.97), ("опять", 0.03))
-    doubting = PACK.heard_by((), trust=lambda share: share / 2)
+    doubting = PACK.heard_by((), trust=lambda share: share / 3)
     assert doubting.understand(heard, "rating") == Unsure(Why.FAINT, heard)

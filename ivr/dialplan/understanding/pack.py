@@ -36,6 +36,10 @@ YES_OR_NO = frozenset({Intent.YES, Intent.NO})
 UNSETTLE_A_RATING = frozenset({Intent.LATER, Intent.REFUSED})
 """«Пять не поставлю, отстаньте»: which of the two was meant?"""
 Trust = Callable[[float], float]
+Kind = tuple[int, Intent | None] | Intent | type[Unsure]
+"""What is the same in whichever words it is said: a rating with a wish, a wish, nothing that can be made sense of."""
+ALIKE = 0.5
+"""Another answer with more than this part of a rating's share is as likely as it."""
 NEARLY = 0.99
 """Of `sure`: just not that."""
 BREATHLESS = 0.9
@@ -124,15 +128,26 @@ class Pack:
         """
         if not heard.readings:
             return self._understand(heard, question)
-        shares: dict[object, float] = {}
-        first: dict[object, Reading] = {}
+        shares: dict[Kind, float] = {}
+        first: dict[Kind, Reading] = {}
         for reading in heard.readings:
             meant = _kind(self._understand(_as_read(heard, reading, 1.0), question))
             shares[meant] = shares.get(meant, 0.0) + reading.share
             first.setdefault(meant, reading)
-        most = max(shares, key=lambda meant: shares[meant])
+        most = self._likeliest(shares, self.thresholds[question])
+        if most is None:
+            return Unsure(Why.SEVERAL, heard)
         meaning = self._understand(_as_read(heard, first[most], self._trust(shares[most])), question)
         return replace(meaning, heard=heard)
+
+    def _likeliest(self, shares: Mapping[Kind, float], limits: Thresholds) -> Kind | None:
+        """What most of it means; a rating before what means nothing, where that is worth asking about. None: another
+        answer is alike likely."""
+        most, *others = sorted(shares, key=lambda kind: -shares[kind])
+        rating, *rivals = [kind for kind in (most, *others) if kind is not Unsure] or [most]
+        if not isinstance(rating, tuple) or (most is Unsure and self._trust(shares[rating]) < limits.ask):
+            return most
+        return None if any(shares[rival] > ALIKE * shares[rating] for rival in rivals) else rating
 
     def _understand(self, heard: Heard, question: str) -> Meaning:
         meaning = self._sense(heard, heard.words, question)
@@ -159,10 +174,16 @@ class Pack:
     def _certainty(
         self, meaning: Rating | Wish, said: Sequence[Word], breaths: int, limits: Thresholds
     ) -> float:
-        """Not sure, if a word may have been another that the ears do not know, or a breath a piece of a word."""
+        """Not sure, if a word may have been another that the ears do not know, a breath a piece of a word, or if any
+        word beside a rating is fainter than enough."""
         confidence = meaning.confidence * BREATHLESS**breaths
-        is_doubtful = isinstance(meaning, Rating) and any(plain(word.text) in self._doubtful for word in said)
-        return min(confidence, NEARLY * limits.sure) if breaths or is_doubtful else confidence
+        if isinstance(meaning, Rating):
+            if any(plain(word.text) in self._doubtful for word in said) or breaths:
+                confidence = min(confidence, NEARLY * limits.sure)
+            if (faintest := min(word.confidence for word in said)) < limits.enough:
+                confidence = min(confidence, faintest)
+            return confidence
+        return min(confidence, NEARLY * limits.sure) if breaths else confidence
 
     def _reads_the_same(self, meaning: Meaning, said: Sequence[Word], question: str) -> bool:
         """Taken apart from the end, too? «Замечательно пришли пять» may be a five, or five people."""
@@ -225,8 +246,7 @@ def _as_read(heard: Heard, reading: Reading, confidence: float) -> Heard:
     return replace(heard, words=words, readings=())
 
 
-def _kind(meaning: Meaning) -> object:
-    """What is the same in whichever words it was said."""
+def _kind(meaning: Meaning) -> Kind:
     match meaning:
         case Rating(value, also=also):
             return value, also
@@ -253,7 +273,8 @@ def _doubt(
     """What speaks against it in the sound; of a wish only its own words must be certain."""
     if not _is_answer(meaning):
         return Why.FAINT if meaning.confidence < limits.enough else None
-    if min(meaning.confidence, *(word.confidence for word in said)) < limits.enough:
+    enough = limits.ask if isinstance(meaning, Rating) else limits.enough
+    if min(meaning.confidence, *(word.confidence for word in said)) < enough:
         return Why.FAINT
     roles = {piece.role for piece in pieces}
     if Role.VERDICT in roles and Role.MARK not in roles and meaning.confidence < limits.sure:

@@ -10,7 +10,7 @@ from pathlib import Path
 from ivr.errors import DialplanError, did_you_mean
 
 REFUSED = "the thresholds of understanding are refused"
-AT_MOST: Mapping[str, float] = {"sure": 1, "enough": 1, "pause": 10, "letter": 10, "breath": 1}
+AT_MOST: Mapping[str, float] = {"sure": 1, "enough": 1, "ask": 1, "pause": 10, "letter": 10, "breath": 1}
 MAY_BE_NOTHING = frozenset({"breath"})
 
 
@@ -21,7 +21,9 @@ class Thresholds:
     sure: float
     """Confidence from which a rating need not be read back."""
     enough: float
-    """Confidence below which nothing is understood."""
+    """Confidence below which nothing is understood, but for a rating."""
+    ask: float
+    """Confidence from which a rating is worth reading back, even where it was rather nothing that means anything."""
     pause: float
     """Seconds of a stretch of speech that need no words."""
     letter: float
@@ -48,8 +50,12 @@ def read(path: Path) -> Thresholds:
         for key in AT_MOST
         if key in data and not _fits(key, data[key])
     ]
-    if not problems and data["sure"] < data["enough"]:
-        problems.append(f"{where}: sure ({data['sure']:g}) is below enough ({data['enough']:g})")
+    if not problems:
+        problems = [
+            f"{where}: {higher} ({data[higher]:g}) is below {lower} ({data[lower]:g})"
+            for higher, lower in (("sure", "enough"), ("sure", "ask"))
+            if data[higher] < data[lower]
+        ]
     if problems:
         raise DialplanError(REFUSED, problems)
     return Thresholds(**{key: float(data[key]) for key in AT_MOST})
