@@ -40,6 +40,11 @@ FADED = 26.0
 """dB below its loudest moment at which speech has faded out."""
 NEARER = 0.75
 """…or this part of the way down to the noise, when that is nearer."""
+TALKED, MUCH_LOUDER, ONSET = 0.5, 12.0, 0.1
+"""Who speaks so many dB louder than what was heard for half a second is another one, and nearer: what was before was
+talk behind the speaker. A voice needs a tenth of a second to be as loud as it is."""
+ABOVE_TALK = 3.0
+"""dB above the talk behind the speaker below which the speaker is silent."""
 SOON, LATE = 0.24, 0.50
 """Silence after which speech has ended: when its words are an answer already, and otherwise. The stop before the «т»
 in «пять» takes 0.1."""
@@ -188,8 +193,7 @@ class Listener:
         self._opening.voice(window.ends)
         if utterance is None:
             utterance = self._begin(window.ends - self._likely * WINDOW / RATE)
-        utterance.last_voice = window.ends
-        utterance.loudest = max(utterance.loudest, window.level)
+        utterance.voice(window)
 
     def _windows_needed(self, window: Window) -> int:
         if self._echo.is_there:
@@ -327,6 +331,10 @@ class _Utterance:
     """The level of the noise before it."""
     last_voice: float = 0.0
     loudest: float = -120.0
+    behind: float = -120.0
+    """The level of the talk that somebody nearer has begun to speak over."""
+    so_far: deque[float] = field(default_factory=lambda: deque(maxlen=1 + round(ONSET * RATE / WINDOW)))
+    """Its loudest moment, as it was at each of the last windows."""
     silence: float = 0.0
     """After the last voice."""
     is_over: bool = False
@@ -337,6 +345,16 @@ class _Utterance:
     @property
     def seconds(self) -> float:
         return len(self.pcm) / BYTES
+
+    def voice(self, window: Window) -> None:
+        """It goes on; perhaps it is only now that it begins, and was talk behind the speaker so far."""
+        self.last_voice = window.ends
+        begins = window.ends - ONSET
+        if begins - self.began >= TALKED and self.so_far and window.level > self.so_far[0] + MUCH_LOUDER:
+            self.behind, self.began = self.so_far[0], begins
+            self.so_far.clear()
+        self.loudest = max(self.loudest, window.level)
+        self.so_far.append(self.loudest)
 
     def speech(self, is_cleaned: bool) -> bytes:
         """As much of it as speech is, with a hush on either side; `is_cleaned`: lifted out of the noise."""
@@ -369,12 +387,13 @@ class _Utterance:
     @property
     def faded(self) -> float:
         """The level at which its speech has faded out: talk in the room does not prolong it."""
-        return self.loudest - min(FADED, NEARER * (self.loudest - self.noise))
+        faded = self.loudest - min(FADED, NEARER * (self.loudest - self.noise))
+        return max(faded, self.behind + ABOVE_TALK)
 
     @property
     def is_paused(self) -> bool:
         """Should it be looked at whether it is an answer?"""
-        soon = SOON if self.loudest - self.noise >= NOISY else SOON_IN_NOISE
+        soon = SOON if self.loudest - max(self.noise, self.behind) >= NOISY else SOON_IN_NOISE
         return self.silence >= soon and self.seconds <= QUICK
 
     def heard(

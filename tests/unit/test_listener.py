@@ -217,6 +217,24 @@ async def test_steady_noise_is_taken_out_for_a_model_that_does_not_know_it(
     assert (middle in b"".join(frames_of(telephoned(sound)))) is as_it_came
 
 
+async def test_who_speaks_over_talk_behind_her_is_heard_alone(start: Start) -> None:
+    ears = ToldEars([words("три")])
+    call = start(ears)
+    talk, near = voice(3, seed=2), voice(0.5) * np.float32(5)
+    await call.hear(silence(1), talk[: 8_000 * 3 // 2], near, talk)
+    (moment, heard), *_ = [(moment, event) for moment, event in call.told if isinstance(event, Heard)]
+    assert heard == Heard(words("три"), about(0.5))
+    assert moment == pytest.approx(1 + 1.5 + 0.5 + 0.3, abs=0.1)
+    assert loud_seconds(ears.hearings[0].pcm) == pytest.approx(0.5, abs=0.2)
+
+
+async def test_who_begins_softly_is_heard_from_her_beginning(start: Start) -> None:
+    ears = ToldEars([words("ну три")])
+    call = start(ears)
+    await call.hear(silence(1), voice(0.35), voice(0.5, seed=2) * np.float32(5), silence(1))
+    assert call.told[-1][1] == Heard(words("ну три"), about(0.85))
+
+
 async def test_who_goes_on_after_a_pause_is_heard_whole(start: Start) -> None:
     ears = ToldEars([words("ставлю"), words("ставлю три")])
     call = start(ears)

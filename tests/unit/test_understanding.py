@@ -396,7 +396,7 @@ def test_a_rating_that_is_middling_is_to_be_read_back() -> None:
         [("не", 0.3), ("пять", 1.0), ("а", 1.0), ("три", 1.0)],
         [("три", 1.0), ("нет", 0.39), ("четыре", 1.0)],
         [("ну", 0.3), ("пять", 1.0)],
-        [("хорошо", 0.89)],
+        [("хорошо", 0.69)],
         [("не", 0.6), ("сделали", 1.0)],
         [("не", 1.0), ("сделали", 1.0), ("двойка", 0.3)],
     ],
@@ -535,7 +535,7 @@ def test_with_breaths_enough_even_a_certain_number_is_too_faint() -> None:
     assert isinstance(PACK.understand(among_sounds("~0.1 пять", confidence=0.42), "rating"), Unsure)
 
 
-def test_a_judgement_beside_a_breath_is_not_sure_enough() -> None:
+def test_a_judgement_beside_a_breath_is_none() -> None:
     assert isinstance(PACK.understand(among_sounds("~0.1 хорошо"), "rating"), Unsure)
 
 
@@ -833,6 +833,7 @@ def test_each_question_has_thresholds_of_its_own(folder: Path) -> None:
 
 def test_a_value_raised_does_what_its_file_says(folder: Path) -> None:
     edit(folder, "sure = 0.95", "sure = 1", "questions/rating.toml")
+    edit(folder, "enough = 0.7", "enough = 0.98", "questions/rating.toml")
     edit(folder, "pause = 0.9", "pause = 4", "questions/rating.toml")
     edit(folder, "breath = 0.12", "breath = 0.3", "questions/rating.toml")
     pack = Pack.read("ru", folder)

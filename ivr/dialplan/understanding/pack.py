@@ -165,6 +165,8 @@ class Pack:
         meaning = self._make(heard, pieces)
         if isinstance(meaning, Unsure):
             return meaning
+        if breaths and not any(piece.role is Role.MARK for piece in pieces):
+            return Unsure(Why.OTHER_SPEECH, heard)  # «нехорошо» is not «хорошо» after a breath
         meaning = replace(meaning, confidence=self._certainty(meaning, said, breaths, limits))
         if _is_answer(meaning) and not self._reads_the_same(meaning, said, question):
             return Unsure(Why.SEVERAL, heard)
@@ -273,12 +275,10 @@ def _doubt(
     """What speaks against it in the sound; of a wish only its own words must be certain."""
     if not _is_answer(meaning):
         return Why.FAINT if meaning.confidence < limits.enough else None
-    enough = limits.ask if isinstance(meaning, Rating) else limits.enough
+    is_a_mark = isinstance(meaning, Rating) and Role.MARK in {piece.role for piece in pieces}
+    enough = limits.ask if is_a_mark else limits.enough  # «хорошо» is said of anything
     if min(meaning.confidence, *(word.confidence for word in said)) < enough:
         return Why.FAINT
-    roles = {piece.role for piece in pieces}
-    if Role.VERDICT in roles and Role.MARK not in roles and meaning.confidence < limits.sure:
-        return Why.FAINT  # «хорошо» is said of anything
     lasts = limits.spoken_in(letters=sum(len(word.text) for word in said))
     return Why.OTHER_SPEECH if meaning.heard.seconds > lasts else None
 
