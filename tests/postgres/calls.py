@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
+
+import asyncpg
 
 from directory.phones import to_e164
 from ivr.call import Call, Fact, Kind
@@ -59,3 +63,20 @@ TALKED: Story = (
     (60.0, Kind.HUNG_UP, {}),
     (60.0, Kind.ENDED, {}),
 )
+
+
+@asynccontextmanager
+async def notified(url: str, channel: str) -> AsyncIterator[Callable[[], Any]]:
+    """How many times the channel was notified since it was last asked."""
+    connection = await asyncpg.connect(url)
+    heard: list[None] = []
+    await connection.add_listener(channel, lambda *_: heard.append(None))
+
+    async def asked() -> int:
+        await connection.execute("SELECT 1")  # what was notified before has arrived by then
+        number = len(heard)
+        heard.clear()
+        return number
+
+    yield asked
+    await connection.close()

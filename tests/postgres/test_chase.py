@@ -27,7 +27,7 @@ from ivr.ledger import Ledger
 from ivr.store import Row
 from tests.fakes import FakeDesk, look
 
-from .calls import ANNA, LIMITS, MISSED, NOON, Story, switchboard, tell
+from .calls import ANNA, LIMITS, MISSED, NOON, Story, notified, switchboard, tell
 
 RULES = rules.read()
 MARIA, IVAN = "+79161234567", "+79161234568"
@@ -1102,18 +1102,8 @@ async def test_the_zone_of_the_database_and_its_summer_time_do_nothing(
 @pytest.fixture
 async def told(url: str) -> AsyncIterator[Callable[[], Any]]:
     """How many times `promises` was notified since it was last asked."""
-    connection = await asyncpg.connect(url)
-    heard: list[None] = []
-    await connection.add_listener("promises", lambda *_: heard.append(None))
-
-    async def asked() -> int:
-        await connection.execute("SELECT 1")  # what was notified before has arrived by then
-        number = len(heard)
-        heard.clear()
-        return number
-
-    yield asked
-    await connection.close()
+    async with notified(url, "promises") as asked:
+        yield asked
 
 
 async def test_whoever_listens_hears_of_every_change_and_of_nothing_else(

@@ -30,7 +30,7 @@ from robocalls.rules import Rules
 from tests.fake_robot import FakeRobot
 from tickets import book
 
-from .calls import LIMITS, NOON
+from .calls import LIMITS, NOON, notified
 
 RULES = rules.read()
 MOSCOW = ZoneInfo("Europe/Moscow")
@@ -1511,18 +1511,8 @@ async def test_an_answer_of_a_call_that_is_no_survey_is_kept_and_does_nothing(to
 @pytest.fixture
 async def told(url: str) -> AsyncIterator[Callable[[], Any]]:
     """How many times `surveys` was notified since it was last asked."""
-    connection = await asyncpg.connect(url)
-    heard: list[None] = []
-    await connection.add_listener("surveys", lambda *_: heard.append(None))
-
-    async def asked() -> int:
-        await connection.execute("SELECT 1")  # what was notified before has arrived by then
-        number = len(heard)
-        heard.clear()
-        return number
-
-    yield asked
-    await connection.close()
+    async with notified(url, "surveys") as asked:
+        yield asked
 
 
 async def test_whoever_listens_hears_of_every_change_and_of_nothing_else(
