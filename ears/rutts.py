@@ -58,10 +58,12 @@ def say(text: str, *, woman: bool, speed: int, pitch: int) -> Samples:
             ctypes.byref(config),
             text.encode("koi8-r", "replace"),
             ctypes.create_string_buffer(BUFFER),
-            ctypes.c_size_t(BUFFER),
+            BUFFER,
             _Consumer(take),
             None,
         )
+    if not spoken:
+        raise MissingPart("the voices of ru_tts", f"they cannot say {text!r}", "see that it is Russian words")
     return np.frombuffer(bytes(spoken), np.int8).astype(np.float32) / np.float32(128)
 
 
@@ -84,4 +86,10 @@ def _library() -> ctypes.CDLL:
     found = find_spec("_ru_tts_native")
     if found is None or found.origin is None:
         raise MissingPart("the voices of ru_tts", "retro-ru-tts is not installed", "install the extra `ears`")
-    return ctypes.CDLL(found.origin)
+    library = ctypes.CDLL(found.origin)
+    library.ru_tts_config_init.argtypes = (ctypes.POINTER(_Config),)
+    library.ru_tts_transfer.argtypes = (
+        ctypes.POINTER(_Config), ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t, _Consumer, ctypes.c_void_p,
+    )  # fmt: skip
+    library.ru_tts_config_init.restype = library.ru_tts_transfer.restype = None
+    return library

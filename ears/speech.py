@@ -56,7 +56,7 @@ class Source:
     package: str = "rhvoice-russian"
     of: str = ""
     times: int = 1
-    """How often it is gone through in one copy: few recordings weigh more."""
+    """How often it is gone through in one copy, so that few recordings weigh more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def write_pack(file: Path, spoken: Sequence[Spoken]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """A speech program with one voice, or one variant of it."""
+    """A voice, or the mouths of one."""
 
     source: Source
     native: Native
@@ -173,11 +173,13 @@ class Speaker:
         return self.native.command("usr/bin/espeak-ng", *options, "--stdin")
 
 
-def synthesise(source: Source, lines: Sequence[Line], native: Native, folder: Path, say: Say) -> list[Path]:
-    """Let a voice say its lines; returns the packs. `say`: how words are said."""
+def synthesise(
+    source: Source, lines: Sequence[Line], native: Native, folder: Path, pronounce: Say
+) -> list[Path]:
+    """Let a voice say its lines; returns the packs. `pronounce`: how words are said."""
     accented = {}
     if source.engine == "ru_tts":
-        accented = rutts.accented(say({word for line in lines for word in line.words}))
+        accented = rutts.accented(pronounce({word for line in lines for word in line.words}))
     speaker = Speaker(source, native, {**os.environ, **native.environment()}, accented)
     packs = {
         _pack(source, at, lines[at : at + PACK]): lines[at : at + PACK] for at in range(0, len(lines), PACK)

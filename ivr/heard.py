@@ -40,6 +40,8 @@ class Heard:
     """The voice's median, Hz; None when too little of it was voiced."""
     readings: tuple[Reading, ...] = ()
     """What it may have been, the likeliest first; none where the ears do not say."""
+    over_talk: bool = False
+    """It began over talk that was left out: perhaps the speaker's own, softer words."""
 
     @property
     def text(self) -> str:

@@ -85,7 +85,11 @@ def _about(model: Path, ears: Vosk, pack: Pack) -> Iterator[str]:
         yield f"calibrated on {ears.calibration.made_on or 'nobody says what'}"
         limits, most = pack.thresholds["rating"], ears.calibration.of(1.0)
         if most < limits.sure:
-            then = "every rating is read back" if most >= limits.ask else "no rating is understood"
+            then = (
+                "every rating is read back"
+                if most >= pack.thresholds["yes_no"].enough
+                else "no rating is understood"
+            )
             yield f"{most:.0%} is the surest it can be: {then}, see questions/rating.toml"
     if not ears.knows_lengths:
         yield "it does not tell how long a word was: no breath beside a rating is forgiven"

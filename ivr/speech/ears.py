@@ -77,12 +77,12 @@ class Recogniser(Protocol):
     def rate(self) -> int:
         """The rate the model hears at, Hz. It is fed 8 kHz all the same."""
 
-    def listen(self, phrases: Sequence[str]) -> Hearing:
-        """Listen for these phrases and nothing else; () for every word it knows."""
-
     @property
     def knows_noise(self) -> bool:
         """Did it learn from noisy speech? Then steady noise taken out of it would only be strange to it."""
+
+    def listen(self, phrases: Sequence[str]) -> Hearing:
+        """Listen for these phrases and nothing else; () for every word it knows."""
 
     def missing(self, phrases: Iterable[str]) -> tuple[str, ...]:
         """The words of these phrases that it does not know, sorted."""

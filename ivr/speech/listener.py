@@ -40,9 +40,9 @@ FADED = 26.0
 """dB below its loudest moment at which speech has faded out."""
 NEARER = 0.75
 """…or this part of the way down to the noise, when that is nearer."""
-TALKED, MUCH_LOUDER, ONSET = 0.5, 12.0, 0.1
-"""Who speaks so many dB louder than what was heard for half a second is another one, and nearer: what was before was
-talk behind the speaker. A voice needs a tenth of a second to be as loud as it is."""
+TALKED, MUCH_LOUDER, STAYS, ONSET = 0.5, 12.0, 4, 3
+"""Who speaks so many dB louder than what was heard for half a second, for four windows on end, is another one, and
+nearer: what was before was talk behind the speaker. A voice needs three windows to become as loud as it is."""
 ABOVE_TALK = 3.0
 """dB above the talk behind the speaker below which the speaker is silent."""
 SOON, LATE = 0.24, 0.50
@@ -295,7 +295,7 @@ class Listener:
                 if attempt is not None and attempt.is_a_machines:
                     self._tell_noise(Noise.MACHINE)
                     return None
-                pitch = await asyncio.to_thread(median_pitch, bytes(utterance.pcm))
+                pitch = await asyncio.to_thread(median_pitch, utterance.heard_pcm())
                 readings = attempt.hearing.readings if attempt is not None else ()
                 return utterance.heard(words or (), pitch, readings)
 
@@ -333,8 +333,10 @@ class _Utterance:
     loudest: float = -120.0
     behind: float = -120.0
     """The level of the talk that somebody nearer has begun to speak over."""
-    so_far: deque[float] = field(default_factory=lambda: deque(maxlen=1 + round(ONSET * RATE / WINDOW)))
-    """Its loudest moment, as it was at each of the last windows."""
+    louder: int = 0
+    """Windows on end that are much louder than what was before them."""
+    loudest_before: deque[float] = field(default_factory=lambda: deque(maxlen=1 + ONSET))
+    """As it was at each of the last windows that were not."""
     silence: float = 0.0
     """After the last voice."""
     is_over: bool = False
@@ -344,24 +346,34 @@ class _Utterance:
 
     @property
     def seconds(self) -> float:
-        return len(self.pcm) / BYTES
+        """Of it so far, the talk behind the speaker left out."""
+        return (len(self.pcm) - self._at(self.began)) / BYTES
 
     def voice(self, window: Window) -> None:
         """It goes on; perhaps it is only now that it begins, and was talk behind the speaker so far."""
         self.last_voice = window.ends
-        begins = window.ends - ONSET
-        if begins - self.began >= TALKED and self.so_far and window.level > self.so_far[0] + MUCH_LOUDER:
-            self.behind, self.began = self.so_far[0], begins
-            self.so_far.clear()
         self.loudest = max(self.loudest, window.level)
-        self.so_far.append(self.loudest)
+        before = self.loudest_before
+        if len(before) < 1 + ONSET or window.level <= before[0] + MUCH_LOUDER:
+            self.louder = 0
+            before.append(self.loudest)
+            return
+        self.louder += 1
+        begins = window.ends - (STAYS + ONSET) * WINDOW / RATE
+        if self.louder == STAYS and begins - self.began >= TALKED:
+            self.behind, self.began = before[0], begins
+            before.clear()
 
     def speech(self, is_cleaned: bool) -> bytes:
         """As much of it as speech is, with a hush on either side; `is_cleaned`: lifted out of the noise."""
-        speech = bytes(self.pcm[self.first_heard() : self.last_heard()])
+        speech = self.heard_pcm()
         if is_cleaned:
             speech = as_pcm(cleaned(_samples(speech), _samples(self.before))).tobytes()
         return HUSH + speech + HUSH
+
+    def heard_pcm(self) -> bytes:
+        """As much of it as speech is."""
+        return bytes(self.pcm[self.first_heard() : self.last_heard()])
 
     def first_heard(self) -> int:
         """Where in the PCM it rises from the noise: back from where it was noticed, over no longer pause than GAP."""
@@ -393,14 +405,15 @@ class _Utterance:
     @property
     def is_paused(self) -> bool:
         """Should it be looked at whether it is an answer?"""
-        soon = SOON if self.loudest - max(self.noise, self.behind) >= NOISY else SOON_IN_NOISE
+        soon = SOON if self.loudest - self.noise >= NOISY else SOON_IN_NOISE
         return self.silence >= soon and self.seconds <= QUICK
 
     def heard(
         self, words: tuple[Word, ...], pitch: float | None, readings: tuple[Reading, ...] = ()
     ) -> Heard:
         seconds = round(self.last_voice - self.began, 3)
-        return Heard(words or (Word(UNKNOWN, 0.0),), seconds, pitch, readings)
+        over_talk = self.behind > self.noise
+        return Heard(words or (Word(UNKNOWN, 0.0),), seconds, pitch, readings, over_talk)
 
 
 @dataclass(slots=True)

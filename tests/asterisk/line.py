@@ -1,4 +1,4 @@
-"""The telephone line between the exchange and its residents' phones: it can lose packets of what they say."""
+"""The telephone line between the exchange and its residents' phones: it can lose packets of what is said at them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Line(asyncio.DatagramProtocol):
         self.port = port
         self.loss = 0.0
         """The share of a phone's RTP packets that never arrive."""
-        self.carried = self.lost = 0
+        self.lost = 0
         self._phones: Address = (HOST, to)
         self._exchange: Address | None = None
         self._chance = random.Random(seed)
@@ -70,20 +70,27 @@ class Line(asyncio.DatagramProtocol):
 
     def is_lost(self) -> bool:
         """Is the next packet? It is counted."""
-        lost = self._chance.random() < self.loss
-        self.lost += lost
-        self.carried += not lost
-        return lost
+        is_lost = self._chance.random() < self.loss
+        self.lost += is_lost
+        return is_lost
 
 
 class _Media(asyncio.DatagramProtocol):
+    """One call's sound, both ways."""
+
     def __init__(self, line: Line, exchange: Address) -> None:
         self._line, self._exchange = line, exchange
+        self._phone: Address | None = None
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
 
-    def datagram_received(self, data: bytes, _: Address | Any) -> None:
-        if self._transport is not None and not self._line.is_lost():
-            self._transport.sendto(data, self._exchange)
+    def datagram_received(self, data: bytes, addr: Address | Any) -> None:
+        assert self._transport is not None
+        if addr != self._exchange:
+            self._phone = addr
+            if not self._line.is_lost():
+                self._transport.sendto(data, self._exchange)
+        elif self._phone is not None:
+            self._transport.sendto(data, self._phone)

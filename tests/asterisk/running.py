@@ -185,6 +185,8 @@ class Running:
             await self._supervisor.start()
         except BaseException:
             await self._supervisor.stop()
+            await self.link.close()
+            self.line.close()
             raise
         self.http = aiohttp.ClientSession(
             f"http://127.0.0.1:{self.settings.panel_port}",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -129,6 +130,33 @@ def test_a_model_that_hears_badly_takes_no_others_place(
     else:
         assert workshop.trial(tmp_path, [], []).right == right
     assert (tmp_path / making.calibration.FILE).exists() is (passes and share == 1.0)
+
+
+def test_the_model_says_that_it_learned_from_noise(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path, None, tmp_path, Recipe(1))  # type: ignore[arg-type]
+    words, taught = (
+        SimpleNamespace(vocabulary=SimpleNamespace(known=("да",))),
+        SimpleNamespace(parameters=list),
+    )
+    made = workshop.made(words, taught, [], making.Result(100, 90))  # type: ignore[arg-type]
+    assert made["knows_noise"] is True
+
+
+def test_few_recordings_are_gone_through_more_than_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop = Workshop(tmp_path, None, tmp_path, Recipe(1))  # type: ignore[arg-type]
+    workshop.sources = [Source("anna", "GPL-2.0-or-later"), Source("nsh", "BSD", times=2)]
+    pieces = [piece("anna+x", 1), piece("nsh+x", 1)]
+    taught: list[str] = []
+    monkeypatch.setattr(Workshop, "words", lambda _: None)
+    monkeypatch.setattr(Workshop, "speech", lambda *_: [])
+    monkeypatch.setattr(Workshop, "alignment", lambda *_: (pieces, "key"))
+    monkeypatch.setattr(Workshop, "network", lambda _, some, __: taught.extend(one.voice for one in some))
+    monkeypatch.setattr(Workshop, "model", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        workshop.make(tmp_path / "model")
+    assert taught == ["anna+x", "nsh+x", "nsh+x"]
 
 
 def test_what_was_made_from_something_else_is_cleared_away_and_only_that(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from ears.speech import (
 from ears.texts import Line
 from ivr.settings import Settings
 from ivr.speech.pronounce import Phones
-from ivr.speech.sound import Sound, as_wav
+from ivr.speech.sound import Samples, Sound, as_wav
 from tests.sounds import tone
 
 ALLOWED = {
@@ -166,6 +166,19 @@ def test_ru_tts_is_told_where_the_stress_is() -> None:
     }  # fmt: skip
     assert accented({"алло": [("a", "l", "O")]}) == {"алло": "алло+"}, "two letters of one sound"
     assert accented({"сша": [("s", "S", "A", "A")]}) == {"сша": "сша"}, "letters and sounds do not match"
+
+
+def test_ru_tts_is_given_words_with_their_stress(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = []
+
+    def say(text: str, **how: object) -> Samples:
+        said.append((text, how))
+        return np.ones(100, np.float32)
+
+    monkeypatch.setattr(rutts, "say", say)
+    source = Source("ru_tts", "MIT", "ru_tts", variants=("woman",))
+    Speaker(source, Native(Path("/nowhere")), {}, {"пять": "пя+ть"}).say(Line("пять. опять.", 90, 110))
+    assert said == [("пя+ть. опять.", {"woman": True, "speed": 90, "pitch": 110})]
 
 
 def test_ru_tts_has_a_man_and_a_woman() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -66,7 +66,7 @@ TALKED: Story = (
 
 
 @asynccontextmanager
-async def notified(url: str, channel: str) -> AsyncIterator[Callable[[], Any]]:
+async def notified(url: str, channel: str) -> AsyncIterator[Callable[[], Awaitable[int]]]:
     """How many times the channel was notified since it was last asked."""
     connection = await asyncpg.connect(url)
     heard: list[None] = []
@@ -78,5 +78,7 @@ async def notified(url: str, channel: str) -> AsyncIterator[Callable[[], Any]]:
         heard.clear()
         return number
 
-    yield asked
-    await connection.close()
+    try:
+        yield asked
+    finally:
+        await connection.close()

@@ -223,9 +223,27 @@ async def test_who_speaks_over_talk_behind_her_is_heard_alone(start: Start) -> N
     talk, near = voice(3, seed=2), voice(0.5) * np.float32(5)
     await call.hear(silence(1), talk[: 8_000 * 3 // 2], near, talk)
     (moment, heard), *_ = [(moment, event) for moment, event in call.told if isinstance(event, Heard)]
-    assert heard == Heard(words("три"), about(0.5))
+    assert heard == Heard(words("три"), about(0.5), over_talk=True)
     assert moment == pytest.approx(1 + 1.5 + 0.5 + 0.3, abs=0.1)
     assert loud_seconds(ears.hearings[0].pcm) == pytest.approx(0.5, abs=0.2)
+
+
+async def test_talk_behind_her_does_not_make_her_answer_long(start: Start) -> None:
+    call = start(ToldEars([words("три")]))
+    talk, near = voice(9, seed=2), voice(0.5) * np.float32(5)
+    await call.hear(silence(1), talk, near, talk[:16_000])
+    moment, heard = next((moment, event) for moment, event in call.told if isinstance(event, Heard))
+    assert heard == Heard(words("три"), about(0.5), over_talk=True)
+    assert moment == pytest.approx(1 + 9 + 0.5 + 0.3, abs=0.1)
+
+
+async def test_one_loud_moment_is_nobody_nearer(start: Start) -> None:
+    ears = ToldEars([words("пять не поставлю")])
+    call = start(ears)
+    said = voice(1.5, seed=2)
+    said[8_000:8_500] *= np.float32(6)
+    await call.hear(silence(1), said, silence(1))
+    assert call.told[-1][1] == Heard(words("пять не поставлю"), about(1.5))
 
 
 async def test_who_begins_softly_is_heard_from_her_beginning(start: Start) -> None:
@@ -310,9 +328,9 @@ async def test_who_does_not_stop_is_stopped_after_twelve_seconds(start: Start) -
     call = start(ToldEars([words("три нет", 0.9)]))
     assert await call.hear(silence(3), voice(14), silence(1)) == [
         SpeechBegan(),
-        Heard(words("три нет", 0.9), about(11.7)),
+        Heard(words("три нет", 0.9), about(12.0)),
         SpeechBegan(),
-        Heard(words("три нет", 0.9), about(2.4)),
+        Heard(words("три нет", 0.9), about(2.0)),
     ]
 
 

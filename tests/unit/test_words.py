@@ -386,6 +386,16 @@ def test_ears_are_called_as_the_model_calls_itself(model: Path, monkeypatch: pyt
         assert open_ears(model).name == "model"
 
 
+@pytest.mark.parametrize(("made", "knows"), [('{"knows_noise": true}', True), ("{}", False), ("[]", False)])
+def test_a_model_says_itself_whether_it_learned_from_noise(
+    model: Path, monkeypatch: pytest.MonkeyPatch, made: str, knows: bool
+) -> None:
+    monkeypatch.setattr("ivr.speech.ears._try_elsewhere", lambda folder: None)
+    monkeypatch.setattr("ivr.speech.ears.vosk.Model", lambda folder: None)
+    (model / "made.json").write_text(made)
+    assert open_ears(model).knows_noise is knows
+
+
 async def test_a_word_that_was_added_is_heard(settings: Settings, tools: Native) -> None:
     if not (OURS / LEXICON).exists():
         pytest.skip(f"no model of ours in {OURS}; make ears makes one")

@@ -36,10 +36,10 @@ YES_OR_NO = frozenset({Intent.YES, Intent.NO})
 UNSETTLE_A_RATING = frozenset({Intent.LATER, Intent.REFUSED})
 """«Пять не поставлю, отстаньте»: which of the two was meant?"""
 Trust = Callable[[float], float]
-Kind = tuple[int, Intent | None] | Intent | type[Unsure]
+Sense = tuple[int, Intent | None] | Intent | type[Unsure]
 """What is the same in whichever words it is said: a rating with a wish, a wish, nothing that can be made sense of."""
-ALIKE = 0.5
-"""Another answer with more than this part of a rating's share is as likely as it."""
+HALF = 0.5
+"""Another answer with more than this part of a rating's share is about as likely as it."""
 NEARLY = 0.99
 """Of `sure`: just not that."""
 BREATHLESS = 0.9
@@ -121,33 +121,33 @@ class Pack:
         return EXPECTED.get(meant.role, 1) if meant and length == len(tokens) else 1
 
     def understand(self, heard: Heard, question: str) -> Meaning:
-        """Never a guess: what is faint, doubled or not to the point is Unsure.
+        """Rather unsure than wrong: what is faint, doubled or not to the point is Unsure.
 
         Where the ears tell what it may have been, that counts which most of it means: «на двойку», «ну двойку» and
-        «а двойку» are one answer, «не двойку» is another.
+        «а двойку» are one answer, «не двойку» is another. A rating comes before what means nothing where it is worth
+        asking about (`ask`); it is never as sure as to be taken unasked then.
         """
         if not heard.readings:
             return self._understand(heard, question)
-        shares: dict[Kind, float] = {}
-        first: dict[Kind, Reading] = {}
+        shares: dict[Sense, float] = {}
+        first: dict[Sense, Reading] = {}
         for reading in heard.readings:
-            meant = _kind(self._understand(_as_read(heard, reading, 1.0), question))
+            meant = _sense(self._understand(_as_read(heard, reading, 1.0), question))
             shares[meant] = shares.get(meant, 0.0) + reading.share
             first.setdefault(meant, reading)
-        most = self._likeliest(shares, self.thresholds[question])
-        if most is None:
-            return Unsure(Why.SEVERAL, heard)
-        meaning = self._understand(_as_read(heard, first[most], self._trust(shares[most])), question)
-        return replace(meaning, heard=heard)
 
-    def _likeliest(self, shares: Mapping[Kind, float], limits: Thresholds) -> Kind | None:
-        """What most of it means; a rating before what means nothing, where that is worth asking about. None: another
-        answer is alike likely."""
-        most, *others = sorted(shares, key=lambda kind: -shares[kind])
-        rating, *rivals = [kind for kind in (most, *others) if kind is not Unsure] or [most]
-        if not isinstance(rating, tuple) or (most is Unsure and self._trust(shares[rating]) < limits.ask):
-            return most
-        return None if any(shares[rival] > ALIKE * shares[rating] for rival in rivals) else rating
+        def made(sense: Sense) -> Meaning:
+            meaning = self._understand(_as_read(heard, first[sense], self._trust(shares[sense])), question)
+            return replace(meaning, heard=heard)
+
+        most, *others = sorted(shares, key=lambda sense: -shares[sense])
+        answer, *rivals = [sense for sense in (most, *others) if sense is not Unsure] or [most]
+        if not isinstance(answer, tuple):
+            return made(most)
+        if any(shares[rival] > HALF * shares[answer] for rival in rivals if not _is_same(rival, answer)):
+            return Unsure(Why.SEVERAL, heard)
+        rating = made(answer)
+        return rating if isinstance(rating, Rating) else made(most)
 
     def _understand(self, heard: Heard, question: str) -> Meaning:
         meaning = self._sense(heard, heard.words, question)
@@ -165,7 +165,7 @@ class Pack:
         meaning = self._make(heard, pieces)
         if isinstance(meaning, Unsure):
             return meaning
-        if breaths and not any(piece.role is Role.MARK for piece in pieces):
+        if breaths and not _has_mark(pieces):
             return Unsure(Why.OTHER_SPEECH, heard)  # «нехорошо» is not «хорошо» after a breath
         meaning = replace(meaning, confidence=self._certainty(meaning, said, breaths, limits))
         if _is_answer(meaning) and not self._reads_the_same(meaning, said, question):
@@ -176,16 +176,15 @@ class Pack:
     def _certainty(
         self, meaning: Rating | Wish, said: Sequence[Word], breaths: int, limits: Thresholds
     ) -> float:
-        """Not sure, if a word may have been another that the ears do not know, a breath a piece of a word, or if any
-        word beside a rating is fainter than enough."""
+        """A rating is not sure if a word may have been another that the ears do not know, a breath a piece of a word,
+        talk left out a part of it, or if any word beside it is fainter than enough."""
         confidence = meaning.confidence * BREATHLESS**breaths
-        if isinstance(meaning, Rating):
-            if any(plain(word.text) in self._doubtful for word in said) or breaths:
-                confidence = min(confidence, NEARLY * limits.sure)
-            if (faintest := min(word.confidence for word in said)) < limits.enough:
-                confidence = min(confidence, faintest)
+        if not isinstance(meaning, Rating):
             return confidence
-        return min(confidence, NEARLY * limits.sure) if breaths else confidence
+        if breaths or meaning.heard.over_talk or any(plain(word.text) in self._doubtful for word in said):
+            confidence = min(confidence, NEARLY * limits.sure)
+        faintest = min(word.confidence for word in said)
+        return confidence if faintest >= limits.enough else min(confidence, faintest)
 
     def _reads_the_same(self, meaning: Meaning, said: Sequence[Word], question: str) -> bool:
         """Taken apart from the end, too? «Замечательно пришли пять» may be a five, or five people."""
@@ -248,7 +247,7 @@ def _as_read(heard: Heard, reading: Reading, confidence: float) -> Heard:
     return replace(heard, words=words, readings=())
 
 
-def _kind(meaning: Meaning) -> Kind:
+def _sense(meaning: Meaning) -> Sense:
     match meaning:
         case Rating(value, also=also):
             return value, also
@@ -256,6 +255,11 @@ def _kind(meaning: Meaning) -> Kind:
             return intent
         case Unsure():
             return Unsure
+
+
+def _is_same(one: Sense, other: Sense) -> bool:
+    """The same rating, whatever is wished beside it?"""
+    return isinstance(one, tuple) and isinstance(other, tuple) and one[0] == other[0]
 
 
 def _answer(meaning: Meaning) -> int | Intent | None:
@@ -275,7 +279,7 @@ def _doubt(
     """What speaks against it in the sound; of a wish only its own words must be certain."""
     if not _is_answer(meaning):
         return Why.FAINT if meaning.confidence < limits.enough else None
-    is_a_mark = isinstance(meaning, Rating) and Role.MARK in {piece.role for piece in pieces}
+    is_a_mark = isinstance(meaning, Rating) and meaning.also is None and _has_mark(pieces)
     enough = limits.ask if is_a_mark else limits.enough  # «хорошо» is said of anything
     if min(meaning.confidence, *(word.confidence for word in said)) < enough:
         return Why.FAINT
@@ -283,12 +287,16 @@ def _doubt(
     return Why.OTHER_SPEECH if meaning.heard.seconds > lasts else None
 
 
+def _has_mark(pieces: Sequence[Piece]) -> bool:
+    return any(piece.role is Role.MARK for piece in pieces)
+
+
 def _with_wish(value: int | Why, wish: Piece, pieces: Sequence[Piece], heard: Heard) -> Meaning:
     """A wish, and perhaps a rating in the same breath."""
     intent = wish.intent
     assert intent is not None
     alone = Wish(intent, min(word.confidence for word in wish.words), heard)
-    if isinstance(value, Why) or Role.MARK not in {piece.role for piece in pieces}:
+    if isinstance(value, Why) or not _has_mark(pieces):
         return alone  # «хорошо, перезвоните» is no four
     if intent in UNSETTLE_A_RATING:
         return Unsure(Why.SEVERAL, heard)

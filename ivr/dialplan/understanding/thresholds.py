@@ -11,6 +11,7 @@ from ivr.errors import DialplanError, did_you_mean
 
 REFUSED = "the thresholds of understanding are refused"
 AT_MOST: Mapping[str, float] = {"sure": 1, "enough": 1, "ask": 1, "pause": 10, "letter": 10, "breath": 1}
+MAY_BE_MISSING = frozenset({"ask"})
 MAY_BE_NOTHING = frozenset({"breath"})
 
 
@@ -21,9 +22,10 @@ class Thresholds:
     sure: float
     """Confidence from which a rating need not be read back."""
     enough: float
-    """Confidence below which nothing is understood, but for a rating."""
+    """Confidence below which nothing is understood, but for a mark."""
     ask: float
-    """Confidence from which a rating is worth reading back, even where it was rather nothing that means anything."""
+    """Confidence from which a mark is worth reading back, even where it was rather nothing that means anything. As
+    `enough` where the file does not say."""
     pause: float
     """Seconds of a stretch of speech that need no words."""
     letter: float
@@ -44,13 +46,14 @@ def read(path: Path) -> Thresholds:
     except (OSError, ValueError) as error:
         raise DialplanError(REFUSED, [f"{where}: {error}"]) from error
     problems = [f"{where}: {key}: no such key{_near(key)}" for key in data if key not in AT_MOST]
-    problems += [f"{where}: {key} is missing" for key in AT_MOST if key not in data]
+    problems += [f"{where}: {key} is missing" for key in AT_MOST if key not in {*data, *MAY_BE_MISSING}]
     problems += [
         f"{where}: {key} = {data[key]!r}: a number {_range(key)}"
         for key in AT_MOST
         if key in data and not _fits(key, data[key])
     ]
     if not problems:
+        data.setdefault("ask", data["enough"])
         problems = [
             f"{where}: {higher} ({data[higher]:g}) is below {lower} ({data[lower]:g})"
             for higher, lower in (("sure", "enough"), ("sure", "ask"))
