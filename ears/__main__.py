@@ -166,7 +166,8 @@ class Workshop:
                 f"it stays in {model}, and takes no other's place: see what was changed since the last one",
             )
         made_on = "speech kept from the learning, spoilt as what it learned from"
-        sure, right = [confidence for confidence, _ in heard], [right for _, right in heard]
+        taken = [one for one in heard if one.is_taken]
+        sure, right = [one.share for one in taken], [one.is_right for one in taken]
         calibration.fit(sure, right, made_on).write(model / calibration.FILE)
         return result
 

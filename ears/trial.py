@@ -9,24 +9,23 @@ from __future__ import annotations
 import asyncio
 import os
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from multiprocessing import get_context
 from pathlib import Path
 
 from ears.alignment import Aligned
 from ears.augmentation import telephoned
-from ivr.dialplan.understanding import Pack
-from ivr.dialplan.understanding.vocabulary import plain
-from ivr.heard import UNKNOWN
+from ivr.dialplan.understanding import Pack, Unsure
+from ivr.dialplan.understanding.pack import Sense
+from ivr.heard import Heard, Word
 from ivr.speech.ears import Vosk, open_ears
-from ivr.speech.graph import LEXICON, Lexicon
 
 RESERVED = 33
 """One piece in so many is kept from the learning."""
-MOST = 3_000
-"""Pieces heard to set the confidences."""
+TAKES = 3
+"""Times each piece is heard, spoilt in another way."""
+QUESTION = "rating"
 SEED = 77
 
 
@@ -38,69 +37,70 @@ def is_reserved(piece: Aligned, kept_out: Sequence[str]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What was made of one piece."""
+
+    share: float
+    """Of what it may have been that means what it was taken for."""
+    is_one: bool
+    """Does what was said mean anything?"""
+    is_taken: bool
+    """… and what was heard?"""
+    is_right: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """What was heard of the reserved pieces."""
 
-    words: int
+    answers: int
     right: int
 
     @property
     def share(self) -> float:
-        return self.right / max(1, self.words)
+        return self.right / max(1, self.answers)
 
     @classmethod
-    def of(cls, heard: Sequence[tuple[float, bool]]) -> Result:
-        return cls(len(heard), sum(right for _, right in heard))
+    def of(cls, heard: Sequence[Answer]) -> Result:
+        said = [one for one in heard if one.is_one]
+        return cls(len(said), sum(one.is_right for one in said))
 
     def __str__(self) -> str:
-        return f"{self.share:.1%} of {self.words} words right"
+        return f"{self.share:.1%} of {self.answers} answers understood"
 
 
-def hear(model: Path, pieces: Sequence[Aligned], others: Sequence[Aligned]) -> list[tuple[float, bool]]:
-    """Of each word heard in these pieces: how sure, and whether it was said. Others talk in the background."""
-    some = pieces[:: max(1, len(pieces) // MOST)]
+def hear(model: Path, pieces: Sequence[Aligned], others: Sequence[Aligned]) -> list[Answer]:
+    """What is made of these pieces as answers to a question. Others talk in the background."""
+    takes = [(take, number, piece) for take in range(TAKES) for number, piece in enumerate(pieces)]
     with get_context("fork").Pool(os.cpu_count(), _open, (model, others)) as pool:
-        return [word for words in pool.imap(_hear, enumerate(some), chunksize=20) for word in words]
+        return list(pool.imap(_hear, takes, chunksize=20))
 
 
 _ears: Vosk
+_pack: Pack
 _others: Sequence[Aligned]
-_phrases: Sequence[str]
-_alike: Mapping[str, str]
 
 
 def _open(model: Path, others: Sequence[Aligned]) -> None:
-    global _ears, _others, _phrases, _alike  # noqa: PLW0603 - a process of its own
+    global _ears, _pack, _others  # noqa: PLW0603 - a process of its own
     _ears = open_ears(model, threads=1, calibrated=False)
-    _others, _phrases = others, Pack.read("ru").question("rating").phrases
-    _alike = Lexicon.read(model / LEXICON).alike
+    _pack, _others = Pack.read("ru"), others
 
 
-def _hear(numbered: tuple[int, Aligned]) -> list[tuple[float, bool]]:
-    number, piece = numbered
-    pcm = telephoned(piece, _others, (SEED, number))
-    heard = asyncio.run(_listen(pcm))
-    words, confidences = (
-        [_alike.get(word, word) for word, _ in heard],
-        [confidence for _, confidence in heard],
-    )
-    return list(judged(words, confidences, [_alike.get(word, word) for word in piece.words]))
+def _hear(taken: tuple[int, int, Aligned]) -> Answer:
+    take, number, piece = taken
+    heard = asyncio.run(_listen(telephoned(piece, _others, (SEED, take, number))))
+    said = Heard(tuple(Word(word, 1.0) for word in piece.words))
+    return judged(_pack.shares(said, QUESTION), _pack.shares(heard, QUESTION))
 
 
-async def _listen(pcm: bytes) -> list[tuple[str, float]]:
-    hearing = _ears.listen(_phrases)
+async def _listen(pcm: bytes) -> Heard:
+    hearing = _ears.listen(_pack.question(QUESTION).phrases)
     await hearing.feed(pcm)
-    return [(word.text, word.confidence) for word in await hearing.finish()]
+    return Heard(await hearing.finish(), readings=hearing.readings)
 
 
-def judged(
-    heard: Sequence[str], confidences: Sequence[float], said: Sequence[str]
-) -> Iterator[tuple[float, bool]]:
-    """Of each word heard, other speech left out: how sure, and whether it was said at that place."""
-    matching = SequenceMatcher(
-        None, [plain(word) for word in heard], [plain(word) for word in said], autojunk=False
-    )
-    right = {at + offset for at, _, size in matching.get_matching_blocks() for offset in range(size)}
-    for at, (word, confidence) in enumerate(zip(heard, confidences, strict=True)):
-        if word != UNKNOWN:
-            yield confidence, at in right
+def judged(said: Mapping[Sense, float], heard: Mapping[Sense, float]) -> Answer:
+    """The likeliest of each, beside one another."""
+    (truth, *_), (taken, *_) = said, heard
+    return Answer(heard[taken], truth is not Unsure, taken is not Unsure, taken == truth)

@@ -1,7 +1,7 @@
-"""What a model's confidence in a word is worth: the share of words heard with it that are right.
+"""What a model's confidence is worth: the share of answers, or words, heard with it that are right.
 
-Vosk's own figure is the share of its guesses that agree on a word, and too high where all guesses are wrong
-together. A model's folder may hold `confidence.json`, made of words that were heard and known: from raw figures to
+Vosk's own figure is the share of its guesses that agree, and too high where all guesses are wrong together. A model's
+folder may hold `confidence.json`, made of answers that were heard and known: from raw figures to
 probabilities, in straight lines, never falling, from nothing for nothing on.
 """
 

@@ -19,6 +19,7 @@ from ears.__main__ import Workshop, _alone, _digest, _replace
 from ears.card import CARD, MADE, card, machine, shares, write_card
 from ears.network import AHEAD, BACK
 from ears.training import Recipe
+from ears.trial import Answer
 from ivr.errors import MissingPart
 
 
@@ -122,10 +123,10 @@ def test_a_model_that_cannot_be_copied_leaves_the_old_one(tmp_path: Path) -> Non
 def test_a_model_that_hears_badly_takes_no_others_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, right: int, share: float, passes: bool
 ) -> None:
-    monkeypatch.setattr(making, "hear", lambda *_: [(0.9, at < right) for at in range(100)])
+    monkeypatch.setattr(making, "hear", lambda *_: [Answer(0.9, True, True, at < right) for at in range(100)])
     workshop = Workshop(tmp_path, None, tmp_path, Recipe(1), share)  # type: ignore[arg-type]
     if not passes:
-        with pytest.raises(MissingPart, match=r"74\.0% of 100 words right"):
+        with pytest.raises(MissingPart, match=r"74\.0% of 100 answers understood"):
             workshop.trial(tmp_path, [], [])
     else:
         assert workshop.trial(tmp_path, [], []).right == right

@@ -4,49 +4,60 @@ import numpy as np
 import pytest
 
 from ears.alignment import Aligned
-from ears.trial import RESERVED, Result, is_reserved, judged
+from ears.trial import RESERVED, Answer, Result, is_reserved, judged
 from ears.words import vocabulary
-from ivr.heard import UNKNOWN
+from ivr.dialplan.understanding import Pack
+from ivr.heard import Heard, Reading, Word
 
 NOTHING = np.zeros(0, np.int16)
+PACK = Pack.read("ru")
 
 
 def piece(*words: str, voice: str = "anna") -> Aligned:
     return Aligned(voice, words, NOTHING, NOTHING)
 
 
-def verdict(heard: str, said: str) -> list[bool]:
-    words = heard.split()
-    return [right for _, right in judged(words, [0.5] * len(words), said.split())]
+def verdict(said: str, *heard: tuple[str, float]) -> Answer:
+    readings = tuple(Reading(words(text), share) for text, share in heard)
+    return judged(
+        PACK.shares(Heard(words(said)), "rating"), PACK.shares(Heard((), readings=readings), "rating")
+    )
+
+
+def words(text: str) -> tuple[Word, ...]:
+    return tuple(Word(word, 1.0) for word in text.split())
 
 
 @pytest.mark.parametrize(
-    ("heard", "said", "right"),
+    ("said", "heard", "is_right"),
     [
-        ("три балла", "три балла", [True, True]),
-        ("три пять балла", "три балла", [True, False, True]),  # an insertion
-        ("балла", "три балла", [True]),  # a deletion
-        ("два балла", "три балла", [False, True]),
-        ("пять", "опять", [False]),
-        ("", "три", []),
-        ("три", "", [False]),
-        ("балла три", "три балла", [True, False]),  # each at its place
-        ("четвёртый", "четвертый", [True]),
-        (f"{UNKNOWN} три {UNKNOWN}", "ну три пожалуйста", [True]),  # other speech is left out
-        (UNKNOWN, "три", []),
+        ("три балла", [("три балла", 1.0)], True),
+        ("на двойку", [("ну двойку", 0.6), ("не двойку", 0.4)], True),  # in whichever words
+        ("три балла", [("два балла", 0.6), ("три балла", 0.4)], False),
+        ("опять", [("пять", 1.0)], False),
+        ("позовите оператора", [("оператора", 1.0)], True),
     ],
 )
-def test_a_word_is_right_when_it_was_said_at_that_place(heard: str, said: str, right: list[bool]) -> None:
-    assert verdict(heard, said) == right
+def test_what_most_of_it_means_is_taken_and_right_when_that_was_said(
+    said: str, heard: list[tuple[str, float]], is_right: bool
+) -> None:
+    answer = verdict(said, *heard)
+    assert answer.is_taken
+    assert answer.is_right is is_right
+    assert answer.share == heard[0][1]
 
 
-def test_each_verdict_comes_with_that_words_own_confidence() -> None:
-    heard = list(judged(["пять", UNKNOWN, "балла"], [0.9, 0.1, 0.4], ["три", "балла"]))
-    assert heard == [(0.9, False), (0.4, True)]
+def test_what_means_nothing_is_no_answer_and_right_not_to_be_taken_for_one() -> None:
+    assert verdict("потолок", ("потолок", 1.0)) == Answer(1.0, is_one=False, is_taken=False, is_right=True)
+    assert verdict("пять", ("потолок", 1.0)) == Answer(1.0, is_one=True, is_taken=False, is_right=False)
 
 
-def test_a_result_says_how_much_was_right_and_nothing_heard_is_no_crash() -> None:
-    assert str(Result(200, 150)) == "75.0% of 200 words right"
+def test_a_result_is_of_the_answers_alone_and_nothing_heard_is_no_crash() -> None:
+    heard = [verdict("пять", ("пять", 1.0))] * 3 + [
+        verdict("пять", ("потолок", 1.0)),
+        verdict("да ну", ("потолок", 1.0)),
+    ]
+    assert str(Result.of(heard)) == "75.0% of 4 answers understood"
     assert Result(0, 0).share == 0.0
 
 

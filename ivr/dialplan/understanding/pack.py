@@ -129,12 +129,7 @@ class Pack:
         """
         if not heard.readings:
             return self._understand(heard, question)
-        shares: dict[Sense, float] = {}
-        first: dict[Sense, Reading] = {}
-        for reading in heard.readings:
-            meant = _sense(self._understand(_as_read(heard, reading, 1.0), question))
-            shares[meant] = shares.get(meant, 0.0) + reading.share
-            first.setdefault(meant, reading)
+        shares, first = self._weighed(heard, question)
 
         def made(sense: Sense) -> Meaning:
             meaning = self._understand(_as_read(heard, first[sense], self._trust(shares[sense])), question)
@@ -148,6 +143,21 @@ class Pack:
             return Unsure(Why.SEVERAL, heard)
         rating = made(answer)
         return rating if isinstance(rating, Rating) else made(most)
+
+    def shares(self, heard: Heard, question: str) -> Mapping[Sense, float]:
+        """How much of what it may have been means what, the most first; uncalibrated."""
+        shares, _ = self._weighed(heard, question)
+        return dict(sorted(shares.items(), key=lambda one: -one[1]))
+
+    def _weighed(self, heard: Heard, question: str) -> tuple[dict[Sense, float], dict[Sense, Reading]]:
+        """And the likeliest reading of each."""
+        shares: dict[Sense, float] = {}
+        first: dict[Sense, Reading] = {}
+        for reading in heard.readings or (Reading(heard.words, 1.0),):
+            meant = _sense(self._understand(_as_read(heard, reading, 1.0), question))
+            shares[meant] = shares.get(meant, 0.0) + reading.share
+            first.setdefault(meant, reading)
+        return shares, first
 
     def _understand(self, heard: Heard, question: str) -> Meaning:
         meaning = self._sense(heard, heard.words, question)
