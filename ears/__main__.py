@@ -1,4 +1,4 @@
-"""`make ears`: from a list of words to a model that was tried, in under an hour on two cores.
+"""`make ears`: from a list of words to a model that was tried, in about an hour on two cores.
 
     python -m ears [--seed 1] [--folder var/ears] [--into var/ears/model]
 
