@@ -1,7 +1,8 @@
 """The conversation the robot has with a resident after a job: what was it worth, from one to five? Read it aloud.
 
 Each step asks or says one thing and returns the next step, or how the conversation ends. `go_by` is what may come at
-any moment: a rating, a key, a wish. What is only half understood is read back or asked again; nothing is ever guessed.
+any moment: a rating, a key, a wish. What is only half understood is read back or asked again; nothing is ever
+guessed.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ it: 8 kHz, mono, 16 bits, little-endian.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import json
 import math
@@ -19,7 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
 from functools import lru_cache, partial
 from pathlib import Path
@@ -48,6 +49,9 @@ surer of what they hear, and deafer. Tried with a small model: of 120 clear answ
 and of 150 non-answers none was taken for a rating instead of 2; at a half it is 80 and none."""
 READINGS = 10
 """Of each stretch of speech; what is left after so many is next to nothing."""
+IDLE = 128
+"""Decoders kept ready for a grammar, a third of a megabyte each: to make one takes as long as to hear a second of
+speech."""
 PATIENCE = 120.0
 """Seconds a model may take to load; the biggest Russian one takes about 20."""
 
@@ -200,7 +204,8 @@ class Vosk:
     def listen(self, phrases: Sequence[str]) -> Hearing:
         grammar = self._grammar(tuple(phrases))
         return _VoskHearing(
-            lambda: self._decoder(grammar),
+            partial(self._lease, grammar),
+            partial(self._give_back, grammar),
             partial(self._readings, grammar),
             self.trust,
             self.rate,
@@ -214,6 +219,16 @@ class Vosk:
     def close(self) -> None:
         """Let the threads go; what is being heard is heard to its end."""
         self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _lease(self, grammar: _Grammar) -> Any:
+        """A decoder for it: one that has done its work, or a new one."""
+        with contextlib.suppress(IndexError):
+            return grammar.idle.pop()
+        return self._decoder(grammar)
+
+    def _give_back(self, grammar: _Grammar, decoder: Any) -> None:
+        if len(grammar.idle) < IDLE:
+            grammar.idle.append(decoder)
 
     def _decoder(self, grammar: _Grammar) -> Any:
         closed = (json.dumps(grammar.phrases, ensure_ascii=False),) if grammar.phrases else ()
@@ -281,6 +296,8 @@ class _Grammar:
     """As vosk takes them; none: every word of the model."""
     asked: Mapping[str, str]
     """Each word of the grammar: in the model's spelling, and in that of who asks."""
+    idle: list[Any] = field(default_factory=list, compare=False, repr=False)
+    """Decoders made for it that are free: vosk begins anew after a final result."""
 
     def word(self, spelled: str) -> str:
         """A model with a grammar of its own hears words that nobody listens for."""
@@ -292,13 +309,14 @@ class _VoskHearing:
 
     def __init__(
         self,
-        decoder: Callable[[], Any],
+        lease: Callable[[], Any],
+        give_back: Callable[[Any], None],
         readings: Callable[[Mapping[str, Any]], tuple[Reading, ...]],
         trust: Callable[[float], float],
         rate: int,
         threads: ThreadPoolExecutor,
     ) -> None:
-        self._make_decoder = decoder
+        self._lease, self._give_back = lease, give_back
         self._make_readings = readings
         self._trust = trust
         self.readings: tuple[Reading, ...] = ()
@@ -325,7 +343,7 @@ class _VoskHearing:
 
     def _feed(self, pcm: bytes, last: bool = False) -> None:
         if self._decoder is None:
-            self._decoder = self._make_decoder()
+            self._decoder = self._lease()
         if self._resampler is not None:
             pcm = self._resampler.resample_chunk(np.frombuffer(pcm, "<i2"), last=last).tobytes()
         if pcm and self._decoder.AcceptWaveform(pcm):
@@ -334,6 +352,8 @@ class _VoskHearing:
     def _finish(self) -> None:
         self._feed(b"", last=True)
         self._keep(self._decoder.FinalResult())
+        self._give_back(self._decoder)
+        self._decoder = None
 
     def _keep(self, result: str) -> None:
         """What was heard before a pause goes with whatever came after it."""

@@ -285,6 +285,20 @@ async def test_who_is_cancelled_leaves_no_second_thread_in_the_decoder() -> None
 
 
 @pytest.mark.usefixtures("vosk_is_fake")
+async def test_a_decoder_that_is_done_hears_the_next_and_never_two_at_once() -> None:
+    recogniser = knowing("три", "пять")
+    await heard(recogniser, ("три",))
+    one, other = recogniser.listen(("три",)), recogniser.listen(("три",))
+    await one.feed(b"1" * 320)
+    await other.feed(b"2" * 320)
+    first, second = FakeDecoder.made
+    assert first.pcm == bytes(320) + b"1" * 320
+    assert second.pcm == b"2" * 320
+    await heard(recogniser, ("пять",))
+    assert len(FakeDecoder.made) == 3, "another question, another decoder"
+
+
+@pytest.mark.usefixtures("vosk_is_fake")
 async def test_a_model_of_16_khz_gets_the_line_resampled() -> None:
     moments = np.arange(8_000) / 8_000
     tone = (8_000 * np.sin(2 * np.pi * 1000 * moments)).astype("<i2").tobytes()
@@ -313,6 +327,15 @@ async def test_a_person_is_understood(native: Native, real: Vosk) -> None:
     words = await heard(real, DIGITS, pcm)
     assert [word.text for word in words] == ["четыре"]
     assert words[0].confidence > 0.8
+
+
+async def test_a_decoder_that_heard_something_else_before_hears_the_same(native: Native, real: Vosk) -> None:
+    four, five = [
+        telephoned(await asyncio.to_thread(spoken, native, text)) for text in ("четыре", "на пятёрочку")
+    ]
+    before = await heard(real, DIGITS, four)
+    await heard(real, DIGITS, five)
+    assert await heard(real, DIGITS, four) == before
 
 
 async def test_a_model_is_calibrated_by_the_file_beside_it_unless_asked_for_as_it_is(
