@@ -676,6 +676,10 @@ def test_yes_is_a_whole_answer_and_no_may_go_on() -> None:
     assert not question.is_complete(heard("нет").words)
 
 
+def test_a_yes_to_the_question_for_a_rating_is_mostly_the_beginning_of_something() -> None:
+    assert not PACK.question("rating").is_complete(heard("да").words)
+
+
 # The admin's file, checked.
 
 

@@ -230,7 +230,8 @@ class Pack:
         if isinstance(meaning, Rating):
             return roles <= {Role.MARK, Role.PADDING}
         if isinstance(meaning, Wish):
-            return meaning.intent is not Intent.NO and roles <= {Role.WISH, Role.PADDING}
+            goes_on = {Intent.NO, Intent.YES} if question == "rating" else {Intent.NO}  # «да… слушаю»
+            return meaning.intent not in goes_on and roles <= {Role.WISH, Role.PADDING}
         return False
 
 
