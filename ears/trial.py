@@ -10,6 +10,7 @@ import asyncio
 import os
 import zlib
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -72,8 +73,8 @@ class Result:
 def hear(model: Path, pieces: Sequence[Aligned], others: Sequence[Aligned]) -> list[Answer]:
     """What is made of these pieces as answers to a question. Others talk in the background."""
     takes = [(take, number, piece) for take in range(TAKES) for number, piece in enumerate(pieces)]
-    with get_context("fork").Pool(os.cpu_count(), _open, (model, others)) as pool:
-        return list(pool.imap(_hear, takes, chunksize=20))
+    with ProcessPoolExecutor(os.cpu_count(), get_context("fork"), _open, (model, others)) as cores:
+        return list(cores.map(_hear, takes, chunksize=20))
 
 
 _ears: Vosk

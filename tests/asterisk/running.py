@@ -34,8 +34,6 @@ from ivr.ledger import Ledger
 from ivr.settings import Settings
 from robocalls.survey import JOB_PROMPTS, PROMPTS
 
-from .line import Line
-
 T = TypeVar("T")
 Row = dict[str, Any]
 
@@ -121,7 +119,7 @@ class Running:
         self.set_hours(is_open=True)
         _record(home / "recorded")
         postgres, ami, link, agi, audio, sip, panel = _free_ports(7)
-        self._phones, line = _free_ports(2)
+        (self._phones,) = _free_ports(1)
         (home / "chase.toml").write_text(CHASE, "utf-8")
         (home / "survey.toml").write_text(SURVEY, "utf-8")
         settings = Settings(
@@ -129,7 +127,7 @@ class Running:
             chase=home / "chase.toml",
             surveys=home / "survey.toml",
             model=model,
-            dial_out=f"PJSIP/resident/sip:{{number}}@127.0.0.1:{line}" if calls_back else "none",
+            dial_out=f"PJSIP/resident/sip:{{number}}@127.0.0.1:{self._phones}" if calls_back else "none",
             native=native.root,
             dialplan=self.dialplan,
             recorded=home / "recorded",
@@ -149,8 +147,6 @@ class Running:
         self.settings = self._hotline.settings
         self.link = Wire(link, ami)
         """What lies between the controller and Asterisk's manager."""
-        self.line = Line(line, self._phones)
-        """What lies between Asterisk and the phones it calls."""
         self._supervisor = Supervisor(list(self._parts()), home / "log", sleep=_not_long)
         self._extensions = iter(EXTENSIONS)
         self.passwords: dict[str, str] = {}
@@ -180,13 +176,10 @@ class Running:
 
     async def __aenter__(self) -> Running:
         await self.link.open()
-        await self.line.open()
         try:
             await self._supervisor.start()
         except BaseException:
             await self._supervisor.stop()
-            await self.link.close()
-            self.line.close()
             raise
         self.http = aiohttp.ClientSession(
             f"http://127.0.0.1:{self.settings.panel_port}",
@@ -202,7 +195,6 @@ class Running:
         self.ledger.terminate()
         await self._supervisor.stop()
         await self.link.close()
-        self.line.close()
 
     # people
 

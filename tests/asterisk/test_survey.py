@@ -120,21 +120,6 @@ async def test_a_rating_said_into_the_question_is_on_the_ticket(
     assert (row["direction"], row["outcome"]) == ("survey", "surveyed")
 
 
-@pytest.mark.parametrize("loss", [0.01, 0.03, 0.05])
-async def test_a_rating_is_understood_over_a_line_that_loses_packets(
-    house: Running, number: str, speak: Speak, loss: float
-) -> None:
-    house.line.loss, before = loss, house.line.lost
-    try:
-        async with asked(house, number) as call:
-            call.says(await speak("ставлю четвёрку"))
-            await call.ended(within=20)
-            await rated(house, number, 4)
-    finally:
-        house.line.loss = 0.0
-    assert house.line.lost > before or loss < 0.02
-
-
 async def test_the_question_stops_as_soon_as_somebody_speaks(
     house: Running, number: str, speak: Speak
 ) -> None:
