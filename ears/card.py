@@ -77,7 +77,7 @@ The network has {made["parameters"]} parameters in 16 bits, scores {made["labels
 Attribution: the recordings "ivrvoice" are the Russian prompts of Asterisk, spoken for ivrvoice.ru, CC-BY-3.0; the
 recordings "nsh" are Copyright (c) 2005 Nickolay V. Shmyrev, all rights reserved, used under the permission of Debian's
 festvox-ru, which disclaims all warranties; "ru_tts" is Copyright (C) 1990, 1991 Speech Research Laboratory, Minsk, 2005
-Igor Poretsky, 2021 Boris Lobanov and Alexander Ivanov, 2025 Andrey Loginov (from PyPI, the other packages are Debian's);
+Igor Poretsky, 2021 Boris Lobanov and Alexander Ivanov, 2025 Andrey Loginov (a Python package, the others are Debian's);
 voice "aleksandr-hq" and the other voices are RHVoice's. All were changed: cut, resampled, mixed with noise, and made into
 statistics.
 
