@@ -250,7 +250,11 @@ def _lexicon(question: str, words: Vocabulary) -> Lexicon:
     for tokens, phrase in words.always.items():
         if phrase.role in roles:
             phrases[tokens] = replace(phrase, role=roles[phrase.role])
-    return Lexicon(phrases if question == "rating" else phrases | dict(words.asked))
+    if question != "rating":
+        for tokens, phrase in words.asked.items():
+            usual = phrases.get(tokens) if phrase.alone else None
+            phrases[tokens] = replace(phrase, otherwise=usual)
+    return Lexicon(phrases)
 
 
 def _as_read(heard: Heard, reading: Reading, confidence: float) -> Heard:

@@ -51,8 +51,9 @@ def take_apart(words: Sequence[Word], lexicon: Lexicon, from_the_end: bool = Fal
     pieces = _split_from_the_end(words, lexicon) if from_the_end else list(_split(words, lexicon))
     crowd = [piece for piece in pieces if not (piece.role in BESIDE_ANYTHING or piece.says_yes_or_no)]
     return [
-        replace(piece, phrase=_STRAY)
-        if (piece.phrase.alone and len(crowd) > 1) or (piece.is_wish and _denies(before))
+        replace(piece, phrase=piece.phrase.otherwise or _STRAY)
+        if (piece.phrase.alone and any(other is not piece for other in crowd))
+        or (piece.is_wish and _denies(before))
         else piece
         for before, piece in zip([None, *pieces], pieces, strict=False)
     ]

@@ -52,6 +52,8 @@ class Phrase:
     """Of wishes."""
     alone: bool = False
     """Counts only with nothing but padding beside it."""
+    otherwise: Phrase | None = None
+    """What it is where it does not count; None: other speech."""
 
 
 Phrases = Mapping[Tokens, Phrase]
