@@ -30,7 +30,14 @@ def digits(folder: Path) -> list[Phrase]:
         for name, text in ratings.items()
     ]
     phrases += [
-        Phrase(f"digits/{name}", "other numbers, a person", NONE, recording=f"digits/{name}.wav", few=True)
+        Phrase(
+            f"digits/{name}",
+            "other numbers, a person",
+            NONE,
+            also=("later",) if name == "tomorrow" else (),  # who says «завтра» wants to be called then
+            recording=f"digits/{name}.wav",
+            few=True,
+        )
         for name in others
     ]
     return [phrase for phrase in phrases if (folder / phrase.recording).exists()]

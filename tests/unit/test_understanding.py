@@ -144,7 +144,8 @@ not_done: не сделали, ничего не сделали, так и не 
    до сих пор никто не пришёл, по-прежнему течёт, лифт не работает, не устранили, пять опять течёт,
    отлично только опять течёт, пять не сделали, хорошо опять течёт, четыре но опять капает, нет не сделали,
    да нет не сделали, ничего не делали, переделывайте, не помогло
-human: позовите человека, оператора, оператор, диспетчера, диспетчер, дайте диспетчера, дайте диспетчер, дайте оператора,
+human: позовите человека, оператора, оператор, диспетчера, диспетчер, дайте диспетчера, дайте диспетчер,
+   дайте оператора,
    соедините с человеком, соедините с оператором, соедините меня с диспетчером, переключите на оператора,
    переключите на диспетчера, хочу поговорить с человеком, можно поговорить с диспетчером, живого человека,
    живой человек, позовите диспетчера пожалуйста, мне нужен оператор, с роботом не разговариваю, соедините,
@@ -171,7 +172,8 @@ wrong_number: вы ошиблись, вы ошиблись номером, ош�
    не туда звоните, я не вызывал, я не вызывала, никого не вызывали, я никого не вызывал,
    ничего не заказывал, не тот номер, я здесь не живу, здесь не живу, таких здесь нет, не оставлял заявку,
    заявку не оставлял, никакой заявки не было, не мой адрес, номером ошиблись
-which_job: какая заявка, что за заявка, какую заявку, по какому адресу, о какой заявке речь, а какой заявки речь, какая работа,
+which_job: какая заявка, что за заявка, какую заявку, по какому адресу, о какой заявке речь, а какой заявки речь,
+   какая работа,
    по какому вопросу, какой адрес, кто это, кто говорит, кто вы, вы кто, что оценить, а кто это,
    что вы хотите, какой ремонт, о чём вы, какая компания, а что за заявка, это какая компания
 repeat: что, что что, чего, повторите, повторите пожалуйста, повторите вопрос, повторите ещё раз, ещё раз,
@@ -604,6 +606,38 @@ def test_an_answer_is_expected_more_often_than_what_only_sounds_like_one() -> No
     rating, offer = (PACK.question(name).phrases for name in ("rating", "offer"))
     assert rating.count("пять") > rating.count("опять") == 1
     assert offer.count("пять") == 1  # there it is no answer
+
+
+def test_a_mark_is_expected_beside_what_is_usually_said_around_one() -> None:
+    rating, yes_no = (
+        [phrase.split() for phrase in PACK.question(name).phrases] for name in ("rating", "yes_no")
+    )
+
+    def together(phrases: list[list[str]]) -> set[tuple[str, str]]:
+        return {pair for words in phrases for pair in itertools.pairwise(words)}
+
+    for pair in (
+        ("ставлю", "пять"),
+        ("пять", "ставлю"),
+        ("тройку", "балла"),
+        ("ну", "двойка"),
+        ("плюсом", "кол"),
+    ):
+        assert pair in together(rating)
+        assert pair not in together(yes_no)
+    for before in ("а", "о", "и", "при", "на"):  # half of «опять»
+        assert (before, "пять") not in together(rating)
+
+
+@pytest.mark.parametrize("pack", [PACK, ENGLISH], ids=["ru", "en"])
+def test_a_mark_alone_is_no_likelier_for_that(pack: Pack) -> None:
+    marks = {" ".join(words) for words, phrase in pack.vocabulary.always.items() if phrase.role is Role.MARK}
+    in_a_row = [
+        plain(phrase) for phrase in pack.question("rating").phrases if phrase.count(" ") > 2 * len(marks) - 2
+    ]
+    assert len(in_a_row) == len(pack.vocabulary.around)
+    for phrase in in_a_row:
+        assert not {phrase.split()[0], phrase.split()[-1]} & marks, "no answer begins or ends with one"
 
 
 @pytest.mark.parametrize(

@@ -110,15 +110,26 @@ class Pack:
         phrases = [phrase for phrase in self._phrases for _ in range(self._expected(phrase, name))]
         return Question(
             name,
-            (*phrases, UNKNOWN),
+            (*phrases, *(self._around_marks() if name == "rating" else ()), UNKNOWN),
             is_complete=lambda words: self._is_whole(words, name),
             is_machines=lambda words: self._is_machines(words, name),
         )
 
+    def _around_marks(self) -> Iterator[str]:
+        """«Ставлю один ставлю два … ставлю»: which words stand beside one another, and as good as nothing of how
+        answers begin and end: a mark alone is as likely as it was."""
+        marks = [phrase for phrase in self._phrases if self._role(phrase, "rating") is Role.MARK]
+        for around in self.vocabulary.around:
+            yield " ".join([*(f"{around} {mark}" for mark in marks), around])
+
     def _expected(self, phrase: str, question: str) -> int:
+        return EXPECTED.get(self._role(phrase, question), 1)
+
+    def _role(self, phrase: str, question: str) -> Role:
+        """What it does as a whole."""
         tokens = tuple(map(plain, phrase.split()))
         meant, length = self._lexicons[question].begins(tokens) or (None, 0)
-        return EXPECTED.get(meant.role, 1) if meant and length == len(tokens) else 1
+        return meant.role if meant and length == len(tokens) else Role.STRAY
 
     def understand(self, heard: Heard, question: str) -> Meaning:
         """Rather unsure than wrong: what is faint, doubled or not to the point is Unsure.

@@ -94,6 +94,8 @@ class Vocabulary:
     """What a word is easily mistaken for."""
     lines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """For each line of the file as many of its readings as it takes to say every word of it once."""
+    around: tuple[str, ...] = ()
+    """What is expected before and after a mark."""
 
 
 def plain(word: str) -> str:
@@ -103,6 +105,7 @@ def plain(word: str) -> str:
 
 _ROLES = {
     "padding": Role.PADDING,
+    "around": Role.PADDING,
     "corrections": Role.CORRECTION,
     "negations": Role.NEGATION,
     "vague": Role.VAGUE,
@@ -134,6 +137,7 @@ class _Reader:
         self.problems: list[str] = []
         self.groups: dict[str, str] = {}
         self.lines: dict[str, tuple[str, ...]] = {}
+        self.around: tuple[str, ...] = ()
 
     def wrong(self, where: str, what: str) -> None:
         self.problems.append(f"{self.file}: {where}{what}")
@@ -143,7 +147,7 @@ class _Reader:
         self.groups = self.read_groups()
         name = self.file.partition(".")[0]
         always, asked = self.always(), self.asked()
-        return Vocabulary(name, always, asked, self.read_neighbours(), self.lines)
+        return Vocabulary(name, always, asked, self.read_neighbours(), self.lines, self.around)
 
     def read_groups(self) -> dict[str, str]:
         groups = {}
@@ -235,6 +239,8 @@ class _Reader:
                 self.wrong(where, f": {line!r}: {error}")
                 continue
             self.lines[line] = tuple(_cover(slots))
+            if where == "around":
+                self.around += tuple(" ".join(words) for words in _readings(slots))
             for words in _readings(slots):
                 tokens = tuple(map(plain, words))
                 if lexicon.setdefault(tokens, phrase) != phrase:
