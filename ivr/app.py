@@ -117,7 +117,7 @@ class Controller:
         self.changes = Changes()
         self.hook = Hook(ledger, settings.hook_url, settings.hook_secret)
         self.survey_rules = survey_rules.read(settings.surveys)
-        self.pack = Pack.read(settings.language)
+        self.pack = Pack.read(settings.language, settings.understanding)
         self.ears: Recogniser | None = None
         self.desk: AmiDesk | None = None
         self.switchboard.watchers.append(self._show)

@@ -245,6 +245,12 @@ class Settings:
         return self.home / "prompts" / "static"
 
     @property
+    def understanding(self) -> Path:
+        """What answers mean: the dialplan's, where it says so, else as shipped."""
+        own = self.dialplan / "understanding"
+        return own if (own / f"{self.language}.toml").exists() else HERE / "dialplan" / "understanding"
+
+    @property
     def spool(self) -> Path:
         """Where Asterisk writes recordings while calls last."""
         return self.home / "spool"

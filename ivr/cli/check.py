@@ -52,7 +52,7 @@ async def check(options: argparse.Namespace, settings: Settings) -> int:
 
 async def _check_robot(settings: Settings, all_words: bool) -> None:
     """Whom the robot may ring, and what it understands."""
-    rules, pack = survey_rules.read(settings.surveys), Pack.read(settings.language)
+    rules, pack = survey_rules.read(settings.surveys), Pack.read(settings.language, settings.understanding)
     print(f"after a job residents are asked by the robot, {len(rules.ladder)} steps of tries")
     choice = choose_model(settings)
     if choice.folder is None:

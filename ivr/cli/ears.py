@@ -50,7 +50,7 @@ async def ears(options: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _add(asked: Mapping[str, Ways], own: Mapping[str, Ways], file: Path, settings: Settings) -> None:
-    model, pack = _model(settings), Pack.read(settings.language)
+    model, pack = _model(settings), Pack.read(settings.language, settings.understanding)
     additions = additions_to(model, pack.words(), settings, {**own, **asked})
     if additions.why and not asked.keys().isdisjoint(additions.unheard):
         raise additions.why
@@ -106,7 +106,8 @@ def _say(asked: Mapping[str, Ways], settings: Settings) -> None:
 
 
 def _list(own: Mapping[str, Ways], file: Path, settings: Settings) -> None:
-    additions = additions_to(_model(settings), Pack.read(settings.language).words(), settings, own)
+    pack = Pack.read(settings.language, settings.understanding)
+    additions = additions_to(_model(settings), pack.words(), settings, own)
     for word in sorted({*own, *additions.said}):
         why = file.name if word in own else "it is listened for"
         print(f"{word} {_shown(additions, word)}  {why}")

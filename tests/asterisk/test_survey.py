@@ -16,6 +16,7 @@ from demo import sound
 from demo.softphone import PhoneCall, PhoneError, Softphone
 from ivr.errors import MissingPart
 from ivr.settings import Settings
+from ivr.speech.graph import LEXICON
 from ivr.speech.models import NO_MODEL, find_model
 from ivr.speech.sound import as_pcm
 from ivr.speech.voice import Synthesiser, at_rate
@@ -276,6 +277,23 @@ async def test_without_ears_a_key_is_asked_for_and_counts(
             await call.ended(within=15)
             await rated(house, number, 4)
         await house.says("the robot has no ears")
+
+
+async def test_a_word_added_by_hand_is_heard(
+    native: Native, new_home: Callable[[str], Path], model: Path, number: str, speak: Speak
+) -> None:
+    """A mark nobody learned: its pronunciation is found and the decoder's graph made anew at the start."""
+    if not (model / LEXICON).exists():
+        pytest.skip(f"{model.name} is not a model of ours: words cannot be added to it")
+    house = Running(native, new_home("words"), calls_back=True, model=model)
+    words = house.dialplan / "understanding" / "ru.toml"
+    before = words.read_text("utf-8")
+    words.write_text(before.replace('\n5 = ["пять"', '\n5 = ["зачёт", "пять"'), "utf-8")
+    assert words.read_text("utf-8") != before
+    async with house, asked(house, number) as call:
+        call.says(await speak("ставлю зачёт"))
+        await call.ended(within=10)
+        await rated(house, number, 5)
 
 
 async def test_who_has_not_consented_is_never_rung(house: Running, number: str) -> None:

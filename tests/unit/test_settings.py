@@ -184,3 +184,15 @@ def test_a_resident_is_rung_the_way_her_calls_come_unless_told_otherwise(
 def test_nothing_but_sip_and_panel_could_listen_beyond_loopback_by_default() -> None:
     settings = Settings()
     assert {settings.ami_host, settings.agi_host} == {"127.0.0.1"}
+
+
+def test_a_dialplan_of_ones_own_may_say_what_answers_mean(tmp_path: Path) -> None:
+    shipped = Settings().understanding
+    assert (shipped / "ru.toml").exists()
+    assert Settings(dialplan=tmp_path).understanding == shipped, (
+        "a dialplan without it goes with what is shipped"
+    )
+    (tmp_path / "understanding").mkdir()
+    (tmp_path / "understanding" / "ru.toml").write_text("", "utf-8")
+    assert Settings(dialplan=tmp_path).understanding == tmp_path / "understanding"
+    assert Settings(dialplan=tmp_path, language="en").understanding == shipped
