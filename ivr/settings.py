@@ -246,9 +246,9 @@ class Settings:
 
     @property
     def understanding(self) -> Path:
-        """What answers mean: the dialplan's, where it says so, else as shipped."""
+        """What answers mean: as the dialplan says, or as shipped where it says nothing."""
         own = self.dialplan / "understanding"
-        return own if (own / f"{self.language}.toml").exists() else HERE / "dialplan" / "understanding"
+        return own if own.is_dir() else HERE / "dialplan" / "understanding"
 
     @property
     def spool(self) -> Path:

@@ -86,14 +86,19 @@ class BenchSpeech:
         if voices == "held-out":
             self._phrases += people.digits(native.sounds)
         if own is not None:
-            self._phrases += people.given(own, Pack.read(settings.language))
+            self._phrases += people.given(own, Pack.read(settings.language, settings.understanding))
         self._clips = list(clips.plan(self._phrases, used, quick=plan.quick))
         self._behind = clips.behind(self._phrases, used)
         self._prompt = Spoken(Phrase(PROMPT, "prompt", NONE), PROMPT_VOICE)
         self._studio = Studio(native, self._home / "spoken")
         self._benches = [
             judge.Bench(
-                model, settings.language, native.root, self._home / "spoken", self._home / "babble.npy"
+                model,
+                settings.language,
+                settings.understanding,
+                native.root,
+                self._home / "spoken",
+                self._home / "babble.npy",
             )
             for model in models
         ]

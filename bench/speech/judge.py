@@ -35,6 +35,8 @@ class Bench:
 
     model: Path
     language: str
+    understanding: Path
+    """What answers mean."""
     native: Path
     spoken: Path
     babble: Path
@@ -60,7 +62,7 @@ class Judge:
 
 
 def opened(bench: Bench) -> tuple[Vosk, Pack]:
-    ears, pack = open_ears(bench.model), Pack.read(bench.language)
+    ears, pack = open_ears(bench.model), Pack.read(bench.language, bench.understanding)
     return ears, pack.heard_by(ears.missing(pack.words()), ears.trust)
 
 

@@ -117,7 +117,7 @@ class Pack:
 
     def _around_marks(self) -> Iterator[str]:
         """«Ставлю один ставлю два … ставлю»: which words stand beside one another, and as good as nothing of how
-        answers begin and end: a mark alone is as likely as it was."""
+        answers begin and end."""
         marks = [phrase for phrase in self._phrases if self._role(phrase, "rating") is Role.MARK]
         for around in self.vocabulary.around:
             yield " ".join([*(f"{around} {mark}" for mark in marks), around])

@@ -44,17 +44,18 @@ class Piece:
 
 
 def take_apart(words: Sequence[Word], lexicon: Lexicon, from_the_end: bool = False) -> list[Piece]:
-    """From the left, the longest phrase first. A wish that is denied, or not alone where it must be, is stray.
+    """From the left, the longest phrase first. A wish that is denied is stray, and so is one that is not alone where
+    it must be, if it is nothing else then.
 
     From the end, what could be said in two ways falls apart in the other: «пришли два», «два».
     """
     pieces = _split_from_the_end(words, lexicon) if from_the_end else list(_split(words, lexicon))
-    crowd = [piece for piece in pieces if not (piece.role in BESIDE_ANYTHING or piece.says_yes_or_no)]
+    pieces = [
+        piece if _may_count(piece, pieces[:at], pieces[at + 1 :]) else _as_otherwise(piece)
+        for at, piece in enumerate(pieces)
+    ]
     return [
-        replace(piece, phrase=piece.phrase.otherwise or _STRAY)
-        if (piece.phrase.alone and any(other is not piece for other in crowd))
-        or (piece.is_wish and _denies(before))
-        else piece
+        replace(piece, phrase=_STRAY) if piece.is_wish and _denies(before) else piece
         for before, piece in zip([None, *pieces], pieces, strict=False)
     ]
 
@@ -137,6 +138,20 @@ def _split_from_the_end(words: Sequence[Word], lexicon: Lexicon) -> list[Piece]:
         pieces.append(Piece(phrase, tuple(words[end - length : end])))
         end -= length
     return pieces[::-1]
+
+
+def _may_count(piece: Piece, before: Sequence[Piece], after: Sequence[Piece]) -> bool:
+    """Is it alone, where it must be? After a yes or no comes no more than another: «не» with a word after it denies
+    that word."""
+    if not piece.phrase.alone:
+        return True
+    if piece.says_yes_or_no and not all(other.says_yes_or_no for other in after):
+        return False
+    return all(other.role in BESIDE_ANYTHING or other.says_yes_or_no for other in (*before, *after))
+
+
+def _as_otherwise(piece: Piece) -> Piece:
+    return replace(piece, phrase=piece.phrase.otherwise or _STRAY)
 
 
 def _may_be_a_breath(word: Word, breath: float) -> bool:

@@ -51,7 +51,7 @@ class Phrase:
     intent: Intent | None = None
     """Of wishes."""
     alone: bool = False
-    """Counts only with nothing but padding beside it."""
+    """Counts only where no rating, other wish or other speech is beside it; a yes or no, where nothing follows it."""
     otherwise: Phrase | None = None
     """What it is where it does not count; None: other speech."""
 
@@ -111,6 +111,7 @@ _ROLES = {
     "vague": Role.VAGUE,
     "elsewhere": Role.ELSEWHERE,
 }
+_MAY_BE_MISSING = frozenset({"around"})
 _TABLES = ("neighbours", "groups", "marks", "verdicts", "wishes", "asked", *_ROLES)
 _WORD = re.compile(r"[а-яё]+(-[а-яё]+)*|[a-z]+(['-][a-z]+)*")
 _GROUP = re.compile(r"\{([^{}]*)\}")
@@ -185,7 +186,8 @@ class _Reader:
         for key, lines in self.table("wishes", tuple(Intent)).items():
             self.add(lexicon, places, f"wishes.{key}", lines, Phrase(Role.WISH, intent=Intent(key)))
         for key, role in _ROLES.items():
-            self.add(lexicon, places, key, self.data.get(key), Phrase(role))
+            if key in self.data or key not in _MAY_BE_MISSING:
+                self.add(lexicon, places, key, self.data.get(key), Phrase(role))
         return lexicon
 
     def asked(self) -> Phrases:
