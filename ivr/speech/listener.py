@@ -48,6 +48,8 @@ ABOVE_TALK = 3.0
 SOON, LATE = 0.24, 0.50
 """Silence after which speech has ended: when its words are an answer already, and otherwise. The stop before the «т»
 in «пять» takes 0.1."""
+EARLY = 0.14
+"""Silence after which what was said so far is heard: whether it is an answer is known when SOON comes."""
 NOISY, SOON_IN_NOISE = 12.0, 0.36
 """Where the loudest moment is less than so many dB above the noise, soft syllables drown: «о-пять … течёт» seems to
 pause after the «пять»."""
@@ -285,7 +287,7 @@ class Listener:
             await self._news_of(utterance)
             attempt = await self._understand(utterance, attempt)
             words = attempt.words if attempt is not None else ()
-            if attempt is not None and attempt.is_a_persons:
+            if attempt is not None and utterance.counts and attempt.is_a_persons:
                 self._opening.is_a_person = True
             if utterance.is_suspect and self._opening.is_a_greeting:
                 self._tell_noise(Noise.MACHINE)
@@ -403,10 +405,20 @@ class _Utterance:
         return max(faded, self.behind + ABOVE_TALK)
 
     @property
+    def is_quiet(self) -> bool:
+        """May it have ended?"""
+        return self.silence >= EARLY and self.seconds <= QUICK
+
+    @property
     def is_paused(self) -> bool:
-        """Should it be looked at whether it is an answer?"""
+        """Has it ended, if it is an answer?"""
         soon = SOON if self.loudest - self.noise >= NOISY else SOON_IN_NOISE
         return self.silence >= soon and self.seconds <= QUICK
+
+    @property
+    def counts(self) -> bool:
+        """Does what was said so far tell who is speaking?"""
+        return self.is_over or self.is_paused or self.is_suspect
 
     def heard(
         self, words: tuple[Word, ...], pitch: float | None, readings: tuple[Reading, ...] = ()
@@ -420,9 +432,9 @@ class _Utterance:
 class _Attempt:
     """To understand an utterance as an answer to a question.
 
-    A recogniser says late what it is certain of; made to finish, it says at once. So it is given all there is at each
-    pause, and if the speech goes on, another one hears it from its beginning: speech is heard a hundred times faster
-    than it is spoken.
+    A recogniser says late what it is certain of; made to finish, it says at once. So it is given all there is as soon
+    as the voice rests, and if the speech goes on, another one hears it from its beginning: speech is heard a hundred
+    times faster than it is spoken.
     """
 
     question: Question
@@ -439,7 +451,7 @@ class _Attempt:
     async def take(self, utterance: _Utterance) -> None:
         if self.words is not None:
             return
-        if utterance.is_over or utterance.is_paused or utterance.is_suspect:
+        if utterance.is_quiet or utterance.counts:
             voice = utterance.last_voice
             await self.hearing.feed(await asyncio.to_thread(utterance.speech, self.is_cleaned))
             self.words, self.voice = await self.hearing.finish(), voice

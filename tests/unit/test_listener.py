@@ -191,6 +191,17 @@ async def test_an_answer_ends_after_a_quarter_of_a_second(start: Start) -> None:
     assert call.moment(Heard) == pytest.approx(2.5 + 0.25, abs=0.05)
 
 
+async def test_what_was_said_is_known_before_it_is_over(start: Start) -> None:
+    ears = ToldEars([words("три")])
+    call = start(ears)
+    await call.hear(silence(2), voice(0.5), silence(0.2))
+    assert [hearing.is_finished for hearing in ears.hearings] == [True]
+    assert call.texts == []
+    await call.hear(silence(0.2))
+    assert call.texts == ["три"]
+    assert len(ears.hearings) == 1
+
+
 async def test_what_is_no_answer_yet_is_given_half_a_second(start: Start) -> None:
     call = start(ToldEars([words("ставлю")]))
     await call.hear(silence(2), voice(0.5), silence(2))
