@@ -1,5 +1,5 @@
-"""What happens to a voice before the network hears it: another mouth, a room, a telephone, noise, a codec, lost
-packets.
+"""What happens to a voice before the network hears it: another voice, another mouth, a room, a telephone, noise, a
+codec, lost packets.
 
 Each piece is spoilt anew for every copy, by a seed of its own: the same seed, the same sound. The steps follow the
 way of a call, to the last one: the silence the robot puts around an answer.
@@ -16,6 +16,7 @@ import soxr
 
 from ears.alignment import SILENCE, Aligned, Labels
 from ears.features import RATE, STEP, WINDOW, Frames, Samples, mfcc
+from ears.morphing import Voices, morphed
 from ears.speech import RATE as SPOKEN_RATE
 from ivr.speech.ears import from_alaw
 from ivr.speech.sound import as_alaw, as_pcm
@@ -25,7 +26,8 @@ Chance = np.random.Generator
 SPEED = (0.78, 1.28)
 """Played slower and lower, faster and higher; beyond it nobody speaks but children."""
 CHILD = (1.25, 1.5)
-WARP = (0.85, 1.12)
+WARP, WIDEST = (0.85, 1.12), 1.155
+"""How long the mouth is; beyond the widest the highest filter would have nothing to pass."""
 BEND = 0.07
 """How far each of BENDS frequencies may lie beside that: no two mouths differ by their length alone."""
 BENDS = 6
@@ -45,6 +47,18 @@ KEPT, HUSH = 320, 1600
 """What `ivr.speech.listener` leaves of the quiet around an answer, and the silence it puts there instead."""
 OTHERS = 5
 """People talking in the background, at most."""
+MORPHED, NOISY, LOSSY = 0.6, 0.65, 0.15
+"""The shares of all pieces that are said in another voice, in noise, on a line that loses packets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """Who else is there."""
+
+    talking: Sequence[Aligned]
+    """In the background."""
+    voices: Voices = Voices({})
+    """What a voice may be made into."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +87,10 @@ class _Clip:
         return int(spoken[0]) * STEP, min(len(self.samples), (int(spoken[-1]) + 1) * STEP)
 
 
-def spoil(piece: Aligned, others: Sequence[Aligned], seed: Sequence[int]) -> Heard | None:
-    """One copy of the piece as the network is shown it; None when nothing is left. `others` talk in the
-    background."""
+def spoil(piece: Aligned, company: Company, seed: Sequence[int]) -> Heard | None:
+    """One copy of the piece as the network is shown it; None when nothing is left."""
     chance = np.random.default_rng(seed)
-    clip = _through_everything(piece, others, chance)
+    clip = _through_everything(piece, company, chance)
     at = _windows(len(clip.samples), chance)
     if not len(at):
         return None
@@ -89,35 +102,40 @@ def _mouth(chance: Chance) -> Sequence[float]:
     """Its length, and often its shape."""
     length = chance.uniform(*WARP) if chance.random() < 0.7 else 1.0
     shape = chance.uniform(-BEND, BEND, BENDS) if chance.random() < 0.6 else np.zeros(1)
-    return [float(one) for one in length + shape]
+    return [float(one) for one in np.minimum(length + shape, WIDEST)]
 
 
 def _windows(samples: int, chance: Chance) -> npt.NDArray[np.int64]:
     """Where they begin: often some sounds last longer than they did, others shorter."""
     if chance.random() < 0.5:
         return np.arange(0, samples - WINDOW + 1, STEP)
-    knots = chance.uniform(-WOBBLE, WOBBLE, 2 + int(samples / RATE / WOBBLES))
     count = int(samples / STEP * np.exp(WOBBLE)) + 1
+    knots = chance.uniform(-WOBBLE, WOBBLE, 2 + int(count * STEP / RATE / WOBBLES))
     pace = np.exp(np.interp(np.arange(count) * STEP / RATE / WOBBLES, np.arange(len(knots)), knots))
     at = np.concatenate([[0], np.cumsum(STEP * pace)]).astype(np.int64)
     return at[at <= samples - WINDOW]
 
 
-def telephoned(piece: Aligned, others: Sequence[Aligned], seed: Sequence[int]) -> bytes:
-    """The same as sound: PCM at RATE, 16 bits."""
-    clip = _through_everything(piece, others, np.random.default_rng(seed))
+def telephoned(piece: Aligned, company: Company, seed: Sequence[int], harsh: float = 1.0) -> bytes:
+    """The same as sound: PCM at RATE, 16 bits. `harsh`: how often it is done so badly, of the usual."""
+    clip = _through_everything(piece, company, np.random.default_rng(seed), harsh)
     return as_pcm(clip.samples).tobytes()
 
 
-def _through_everything(piece: Aligned, others: Sequence[Aligned], chance: Chance) -> _Clip:
+def _through_everything(piece: Aligned, company: Company, chance: Chance, harsh: float = 1.0) -> _Clip:
     clip = _spoken(piece, chance)
+    if piece.voice in company.voices.spectra and chance.random() < MORPHED:
+        clip.samples = morphed(clip.samples, clip.labels, company.voices.another(piece.voice, chance))
     for share, step in STEPS:
-        if chance.random() < share:
+        if chance.random() < share * harsh:
             step(clip, chance)
     _at_level(clip, chance)
-    _with_noise(clip, others, chance)
+    idle = np.float32(10 ** (chance.uniform(*IDLE) / 20))
+    clip.samples = clip.samples + _noise(len(clip.samples), chance) * idle
+    if chance.random() < NOISY * harsh:
+        _with_noise(clip, company.talking, chance)
     _coded(clip, chance)
-    if chance.random() < 0.15:
+    if chance.random() < LOSSY * harsh:
         _with_loss(clip, chance)
     if chance.random() < 0.5:
         _hushed(clip)
@@ -193,10 +211,6 @@ def _with_noise(clip: _Clip, others: Sequence[Aligned], chance: Chance) -> None:
     """Noise on the line, or people behind the speaker."""
     begin, end = clip.speech
     voice = _rms(clip.samples[begin:end])
-    idle = _noise(len(clip.samples), chance) * np.float32(10 ** (chance.uniform(*IDLE) / 20))
-    if chance.random() < 0.35:
-        clip.samples = clip.samples + idle
-        return
     babble = chance.random() < 0.25
     ratio = chance.uniform(*(BABBLE_SNR if babble else SNR))
     make = _babble(others) if babble else _noise

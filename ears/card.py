@@ -84,8 +84,8 @@ statistics.
 ## What it is for, and what not
 
 For answers to a robot's questions and for menus: the words of `lexicon.txt`, on a telephone line. Everything else is
-`[unk]`, other speech. It is no dictation machine. Of pieces it had not learned from, spoilt as hard as those it learned
-from, {made["heard"]}. How well it hears voices it never met, and how it compares, is in the project's docs/speech.md.
+`[unk]`, other speech. It is no dictation machine. Of pieces it had not learned from, spoilt a fifth as often as those it
+learned from, {made["heard"]}. How well it hears voices it never met, and how it compares, is in the project's docs/speech.md.
 
 Words can be added without learning anew: see docs/ears.md.
 """

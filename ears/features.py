@@ -50,8 +50,15 @@ def mfcc(pcm: Samples, bends: Sequence[float] = STRAIGHT, at: npt.NDArray[np.int
     are spread evenly from 0 Hz to half the rate, as if it were of another shape.
     `at`: the samples at which windows begin, where that is not every STEP: slower or faster, at the same pitch.
     """
+    return (energies(pcm, bends, at) @ _cosines().T).astype(np.float32)
+
+
+def energies(
+    pcm: Samples, bends: Sequence[float] = STRAIGHT, at: npt.NDArray[np.int64] | None = None
+) -> Frames:
+    """(frames, FILTERS): what passes each filter, natural logarithm of power."""
     if len(pcm) < WINDOW:
-        return np.zeros((0, COEFFICIENTS), np.float32)
+        return np.zeros((0, FILTERS), np.float32)
     windows = np.lib.stride_tricks.sliding_window_view(pcm, WINDOW)
     pieces = (windows[::STEP] if at is None else windows[at]).astype(np.float32)
     pieces = pieces - pieces.mean(axis=1, keepdims=True)
@@ -59,10 +66,20 @@ def mfcc(pcm: Samples, bends: Sequence[float] = STRAIGHT, at: npt.NDArray[np.int
     emphasised[:, 1:] -= EMPHASIS * pieces[:, :-1]
     emphasised[:, 0] -= EMPHASIS * pieces[:, 0]
     power = np.abs(np.fft.rfft(emphasised * _window(), SPECTRUM)) ** 2
-    energies = np.log(
-        np.maximum(power[:, : SPECTRUM // 2] @ _filters(tuple(bends)).T, np.finfo(np.float32).eps)
-    )
-    return (energies @ _cosines().T).astype(np.float32)
+    passed = power[:, : SPECTRUM // 2] @ _filters(tuple(bends)).T
+    heard: Frames = np.log(np.maximum(passed, np.finfo(np.float32).eps))
+    return heard
+
+
+def spread(bands: Frames, size: int) -> Frames:
+    """(frames, FILTERS) as (frames, size / 2 + 1), even in Hz from 0 to half the rate: between the middles of the
+    filters on a line, beyond the first and the last as they are."""
+    middles = np.linspace(_mel(LOW), _mel(HIGH), FILTERS + 2)[1:-1]
+    at = np.interp(_mel(np.linspace(0, RATE / 2, size // 2 + 1)), middles, np.arange(FILTERS))
+    below = np.minimum(at.astype(int), FILTERS - 2)
+    share = (at - below).astype(np.float32)
+    even: Frames = bands[:, below] * (1 - share) + bands[:, below + 1] * share
+    return even
 
 
 def frames_of(samples: int) -> int:

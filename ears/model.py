@@ -17,9 +17,9 @@ from ivr.speech.pronounce import Phones, Pronouncer, read_respelled
 
 RESPELLED = HERE / "respelled.txt"
 DECODER = f"""\
---min-active=200
---max-active=3000
---beam=13.0
+--min-active=100
+--max-active=2000
+--beam=10.0
 --lattice-beam=6.0
 --acoustic-scale=1.0
 --frame-subsampling-factor={STRIDE}

@@ -182,7 +182,8 @@ def synthesise(
         accented = rutts.accented(pronounce({word for line in lines for word in line.words}))
     speaker = Speaker(source, native, {**os.environ, **native.environment()}, accented)
     packs = {
-        _pack(source, at, lines[at : at + PACK]): lines[at : at + PACK] for at in range(0, len(lines), PACK)
+        _pack(source, at, lines[at : at + PACK], accented): lines[at : at + PACK]
+        for at in range(0, len(lines), PACK)
     }
     with (
         ThreadPoolExecutor(os.cpu_count()) as pool,
@@ -195,8 +196,9 @@ def synthesise(
     return [folder / name for name in packs]
 
 
-def _pack(source: Source, at: int, lines: Sequence[Line]) -> str:
-    digest = hashlib.sha256(repr((source, lines)).encode()).hexdigest()[:12]
+def _pack(source: Source, at: int, lines: Sequence[Line], accented: Mapping[str, str]) -> str:
+    stressed = [accented[word] for line in lines for word in line.words if word in accented]
+    digest = hashlib.sha256(repr((source, lines, stressed)).encode()).hexdigest()[:12]
     return f"{source.name}-{at // PACK:03}-{digest}.npz"
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from ears.words import Vocabulary
 
-LIST = 6
+LIST = 10
 """Words said in one breath, a pause after each: starting the speech program takes longer than a word."""
-PHRASES_A_LIST = 3
+PHRASES_A_LIST = 5
 VITAL_TIMES = 9
 """How often a vital word is said, against once."""
 OTHER = 0.5

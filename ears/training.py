@@ -20,13 +20,14 @@ import torch
 from tqdm import tqdm
 
 from ears.alignment import SILENCE, Aligned
-from ears.augmentation import Heard, spoil
+from ears.augmentation import Company, Heard, spoil
 from ears.features import SECOND
+from ears.morphing import Voices
 from ears.network import STRIDE, Network, Sequences, by_moment, keep_narrow_orthogonal
 
 COPIES = 5
 """Times each piece of speech is spoilt anew."""
-BY_MOMENT, BY_UTTERANCE = 7, 8
+BY_MOMENT, BY_UTTERANCE = 7, 9
 """Rounds through a copy, taught by each moment; then by whole utterances."""
 BATCH = 120 * SECOND
 """Frames."""
@@ -56,14 +57,14 @@ class Recipe:
 
 # Spoilt copies
 
-_pieces: Sequence[Aligned] = ()
-"""What the working processes share."""
+_company = Company(())
+"""What the working processes share: all the pieces, and whose voices they are."""
 
 
 def spoil_all(pieces: Sequence[Aligned], recipe: Recipe, folder: Path) -> None:
     """Every copy of every piece, in files of PIECES; those that are there are not made again."""
-    global _pieces  # noqa: PLW0603 - forked processes see it without a copy
-    _pieces = pieces
+    global _company  # noqa: PLW0603 - forked processes see it without a copy
+    _company = Company(pieces, Voices.of(pieces))
     folder.mkdir(parents=True, exist_ok=True)
     wanted = [
         (copy, begin)
@@ -81,8 +82,8 @@ def _spoil_some(seed: int, folder: Path, which: tuple[int, int]) -> None:
     copy, begin = which
     spoilt = [
         heard
-        for number, piece in enumerate(_pieces[begin : begin + PIECES], begin)
-        if (heard := spoil(piece, _pieces, (seed, copy, number))) is not None and len(heard.frames) < LONGEST
+        for number, piece in enumerate(_company.talking[begin : begin + PIECES], begin)
+        if (heard := spoil(piece, _company, (seed, copy, number))) is not None and len(heard.frames) < LONGEST
     ]
     frames = np.concatenate([heard.frames for heard in spoilt]).astype(np.float16)
     labels = np.concatenate([heard.labels for heard in spoilt]).astype(np.uint8)

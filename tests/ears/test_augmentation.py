@@ -5,9 +5,24 @@ import numpy.typing as npt
 import pytest
 
 from ears import augmentation
-from ears.alignment import SILENCE, Aligned
-from ears.augmentation import WOBBLE, _Clip, _hushed, _windows, _with_loss, spoil, telephoned, through_ulaw
-from ears.features import RATE, STEP, WINDOW, frames_of
+from ears.alignment import LABELS, SILENCE, Aligned
+from ears.augmentation import (
+    BEND,
+    WARP,
+    WIDEST,
+    WOBBLE,
+    Company,
+    _Clip,
+    _hushed,
+    _mouth,
+    _windows,
+    _with_loss,
+    spoil,
+    telephoned,
+    through_ulaw,
+)
+from ears.features import FILTERS, RATE, STEP, WINDOW, energies, frames_of
+from ears.morphing import Voices
 from ears.speech import RATE as SPOKEN_RATE
 from ivr.speech.sound import as_alaw
 
@@ -32,7 +47,7 @@ def hiss(seed: int) -> Aligned:
     return Aligned("irina", ("б",), pcm, np.zeros(100, np.int16))
 
 
-OTHERS = [hiss(seed) for seed in range(3)]
+OTHERS = Company([hiss(seed) for seed in range(3)])
 
 
 def in_tone(pcm: npt.NDArray[np.float32], frames: int) -> npt.NDArray[np.float32]:
@@ -212,3 +227,48 @@ def test_the_hush_of_speech_to_the_very_end_takes_nothing_of_it() -> None:
     _hushed(clip)
     assert int((clip.samples != 0).sum()) == RATE
     assert int((clip.labels == A).sum()) == 100
+
+
+# mouths and voices
+
+
+def test_no_mouth_is_so_wide_that_a_filter_has_nothing_to_pass() -> None:
+    chance = np.random.default_rng(3)
+    noise = np.random.default_rng(4).standard_normal(RATE).astype(np.float32) * 1000
+    drawn = [_mouth(chance) for _ in range(3000)]
+    widest = max(drawn, key=lambda mouth: (mouth[-1], max(mouth)))
+    assert widest[-1] > WARP[1], "some would be wider than any straight one"
+    assert max(map(max, drawn)) == WIDEST
+    every = energies(noise, [WARP[1] + BEND] * 6).mean(axis=0)
+    kept = energies(noise, [max(widest)] * 6).mean(axis=0)
+    assert every[-1] < 0 < kept[-1], "and then its highest filter would pass nothing"
+
+
+def test_a_voice_is_made_into_others_only_where_others_are_known() -> None:
+    piece = burst()
+    spectra = np.zeros((LABELS, FILTERS), np.float32)
+    tilted = spectra + np.linspace(-3, 3, FILTERS, dtype=np.float32)
+    alike, other, strangers = (
+        Company(OTHERS.talking, Voices(voices))
+        for voices in (
+            {piece.voice: spectra, "irina": spectra}, {piece.voice: spectra, "irina": tilted}, {"irina": tilted},
+        )
+    )  # fmt: skip
+    seeds = [(seed, 9) for seed in range(12)]
+    plain, same, morphed, unknown = (
+        [telephoned(piece, company, seed) for seed in seeds] for company in (OTHERS, alike, other, strangers)
+    )
+    assert plain == unknown
+    changed = [one != another for one, another in zip(same, morphed, strict=True)]
+    assert any(changed) and not all(changed)
+
+
+def test_a_gentle_line_is_noisy_less_often() -> None:
+    def noisy(harsh: float) -> int:
+        around = [
+            np.frombuffer(telephoned(burst(), OTHERS, (seed, 5), harsh), np.int16)[1600:2000].astype(float)
+            for seed in range(60)
+        ]
+        return sum(float(np.sqrt((quiet**2).mean())) > 60 for quiet in around)
+
+    assert noisy(0.0) < noisy(0.5) < noisy(1.0)

@@ -17,6 +17,7 @@ from ears.speech import (
     Source,
     Speaker,
     Spoken,
+    _pack,
     asterisk_prompts,
     festival_recordings,
     read_pack,
@@ -93,6 +94,13 @@ def test_a_pack_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert [(one.voice, one.words) for one in read] == [(one.voice, one.words) for one in spoken]
     assert all((got.pcm == put.pcm).all() for got, put in zip(read, spoken, strict=True))
     assert [file.name for file in (tmp_path / "new").iterdir()] == ["pack.npz"]
+
+
+def test_a_pack_of_words_stressed_otherwise_has_another_name() -> None:
+    source, lines = Source("ru_tts", "MIT", "ru_tts"), [Line("щавель. лифт.")]
+    names = {_pack(source, 0, lines, said) for said in ({}, {"щавель": "ща+вель"}, {"щавель": "щаве+ль"})}
+    assert len(names) == 3
+    assert _pack(source, 0, lines, {"дом": "до+м"}) == _pack(source, 0, lines, {})
 
 
 def test_a_pack_of_nothing_is_read_as_nothing(tmp_path: Path) -> None:
