@@ -26,6 +26,8 @@ RESERVED = 33
 """One piece in so many is kept from the learning."""
 TAKES = 2
 """Times each piece is heard, spoilt in another way."""
+OF_EACH = 64
+"""Pieces of one source at most: what is true of the many mouths of a machine is not of people."""
 HARSH = 0.2
 """A fifth as often in noise, or badly, as what was learned from: most lines are good."""
 QUESTION = "rating"
@@ -37,6 +39,14 @@ def is_reserved(piece: Aligned, kept_out: Sequence[str]) -> bool:
     if piece.voice.partition("+")[2] in kept_out:
         return True
     return len(piece.words) > 1 and zlib.crc32(" ".join(piece.words).encode()) % RESERVED == 0
+
+
+def evenly(pieces: Sequence[Aligned]) -> list[Aligned]:
+    """Of each source OF_EACH at most, from all that it says."""
+    sources: dict[str, list[Aligned]] = {}
+    for piece in pieces:
+        sources.setdefault(piece.voice.partition("+")[0], []).append(piece)
+    return [piece for said in sources.values() for piece in said[:: -(-len(said) // OF_EACH)]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +84,7 @@ class Result:
 
 def hear(model: Path, pieces: Sequence[Aligned], others: Sequence[Aligned]) -> list[Answer]:
     """What is made of these pieces as answers to a question. Others talk in the background."""
-    takes = [(take, number, piece) for take in range(TAKES) for number, piece in enumerate(pieces)]
+    takes = [(take, number, piece) for take in range(TAKES) for number, piece in enumerate(evenly(pieces))]
     with ProcessPoolExecutor(os.cpu_count(), get_context("fork"), _open, (model, others)) as cores:
         return list(cores.map(_hear, takes, chunksize=20))
 

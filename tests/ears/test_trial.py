@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ears.alignment import Aligned
-from ears.trial import RESERVED, Answer, Result, is_reserved, judged
+from ears.trial import OF_EACH, RESERVED, Answer, Result, evenly, is_reserved, judged
 from ears.words import vocabulary
 from ivr.dialplan.understanding import Pack
 from ivr.heard import Heard, Reading, Word
@@ -89,3 +89,13 @@ def test_every_piece_of_a_voice_that_is_kept_out_is_reserved() -> None:
 def test_no_word_that_a_rating_hangs_on_is_kept_from_the_learning() -> None:
     """A single word is a piece: were it reserved, no voice that is learned from would ever have said it alone."""
     assert [word for word in vocabulary().vital if is_reserved(piece(word), ())] == []
+
+
+def test_a_machine_of_many_mouths_counts_no_more_than_a_voice_of_one() -> None:
+    few = [piece("три", voice="anna")] * 5
+    many = [piece(str(number), voice=f"espeak-ng+m{number % 3}") for number in range(3 * OF_EACH + 1)]
+    counted = evenly([*many, *few])
+    assert [one for one in counted if one.voice == "anna"] == few
+    machines = [one for one in counted if one.voice != "anna"]
+    assert OF_EACH // 2 < len(machines) <= OF_EACH
+    assert int(machines[-1].words[0]) > 2 * OF_EACH, "of all that it says, not of its beginning"
