@@ -18,8 +18,8 @@ from ivr.speech.pronounce import Phones, Pronouncer, read_respelled
 RESPELLED = HERE / "respelled.txt"
 DECODER = f"""\
 --min-active=100
---max-active=2000
---beam=10.0
+--max-active=3000
+--beam=12.0
 --lattice-beam=6.0
 --acoustic-scale=1.0
 --frame-subsampling-factor={STRIDE}
@@ -28,6 +28,7 @@ DECODER = f"""\
 --endpoint.rule3.min-trailing-silence=0.8
 --endpoint.rule4.min-trailing-silence=1.5
 """
+"""How widely it searches: with a beam of 10 a word that was added to a long grammar gets lost."""
 
 
 @dataclass(frozen=True, slots=True)
