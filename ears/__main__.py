@@ -35,6 +35,7 @@ from ears.card import LICENCE, NAME, machine, shares, write_card
 from ears.model import Words, write_model
 from ears.network import Network
 from ears.speech import Source, asterisk_prompts, festival_recordings, kept, sources, synthesise, write_pack
+from ears.spent import Spent
 from ears.texts import plan
 from ears.training import Recipe, spoil_all, train
 from ears.trial import Result, hear, is_reserved
@@ -64,19 +65,23 @@ class Workshop:
     began: float = field(default_factory=time.monotonic)
     sources: list[Source] = field(default_factory=sources)
 
+    @property
+    def spent(self) -> Spent:
+        return Spent(self.folder / "spent.json")
+
     def make(self, into: Path) -> None:
         words = self.words()
-        packs = self.speech(words)
+        with self.spent.on("speech", _digest(words.vocabulary, self.sources, self.recipe.seed, self.share)):
+            packs = self.speech(words)
         pieces, key = self.alignment(words, packs)
         kept_out = {variant for source in self.sources for variant in source.kept_out}
         learned = [piece for piece in pieces if not is_reserved(piece, tuple(kept_out))]
         reserved = [piece for piece in pieces if is_reserved(piece, tuple(kept_out))]
         times = {source.name: source.times for source in self.sources}
-        taught = self.network(
-            [piece for piece in learned for _ in range(times[piece.voice.partition("+")[0]])], key
-        )
+        taught = self.network([piece for piece in learned for _ in range(times[piece.source])], key)
         model = self.model(words, taught)
-        result = self.trial(model, reserved, learned)
+        with self.spent.on("trial"):
+            result = self.trial(model, reserved, learned)
         write_card(model, self.made(words, taught, learned, result))
         _replace(model, into)
         self.say(f"{into} is the model")
@@ -121,12 +126,13 @@ class Workshop:
     def alignment(self, words: Words, packs: Sequence[Path]) -> tuple[list[Aligned], str]:
         key = _digest(packs, _source_of(alignment, features))
         file = self.folder / "aligned" / f"{key}.npz"
-        if not file.exists():
-            spoken = list(kept(packs))
-            said = words.say({word for one in spoken for word in one.words})
-            _alone(file.parent)
-            write_aligned(file, list(align(spoken, said)))
-        pieces = read_aligned(file)
+        with self.spent.on("alignment", key):
+            if not file.exists():
+                spoken = list(kept(packs))
+                said = words.say({word for one in spoken for word in one.words})
+                _alone(file.parent)
+                write_aligned(file, list(align(spoken, said)))
+            pieces = read_aligned(file)
         self.say(f"alignment: {len(pieces)} pieces")
         return pieces, key
 
@@ -138,10 +144,12 @@ class Workshop:
         )
         file = self.folder / "learned" / f"{_digest(spoilt.name, _source_of(network, training))}.pt"
         _alone(spoilt.parent, spoilt.name)
-        spoil_all(pieces, self.recipe, spoilt)
+        with self.spent.on("spoiling", spoilt.name):
+            spoil_all(pieces, self.recipe, spoilt)
         self.say(f"spoiling: {self.recipe.copies} copies of {len(pieces)} pieces")
         file.parent.mkdir(parents=True, exist_ok=True)
-        taught = train(spoilt, self.recipe, file)
+        with self.spent.on("network", file.stem):
+            taught = train(spoilt, self.recipe, file)
         self.say(f"network: {self.recipe.rounds} rounds")
         return taught
 
@@ -184,7 +192,7 @@ class Workshop:
             "hours": round(sum(len(piece.pcm) for piece in learned) / speech.RATE / 3600, 1),
             "copies": self.recipe.copies,
             "rounds": self.recipe.rounds,
-            "minutes": round((time.monotonic() - self.began) / 60),
+            "minutes": self.spent.minutes,
             "cores": os.cpu_count(),
             "machine": machine(),
             "parameters": sum(each.numel() for each in taught.parameters()),

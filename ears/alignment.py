@@ -25,7 +25,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from ears.features import Frames, Samples, mfcc
-from ears.speech import PCM, RATE, Spoken
+from ears.speech import PCM, RATE, Spoken, source_of
 from ivr.speech.pronounce import PHONES, Phones
 from ivr.speech.sound import Sound
 from ivr.speech.voice import at_rate
@@ -60,6 +60,10 @@ class Aligned:
     pcm: PCM = field(repr=False)
     labels: Labels = field(repr=False)
     """A label for every 10 ms of `pcm`."""
+
+    @property
+    def source(self) -> str:
+        return source_of(self.voice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,7 @@ def align(spoken: Iterable[Spoken], lexicon: Mapping[str, tuple[Phones, ...]]) -
         voices: dict[str, list[_Piece]] = {}
         for one in pieces:
             if len(one.frames) > len(one.path.states):
-                voices.setdefault(one.spoken.voice.partition("+")[0], []).append(one)
+                voices.setdefault(source_of(one.spoken.voice), []).append(one)
         some = [one for each in voices.values() for one in each[:: max(1, len(each) // SHARE)]]
         common = _trained(some, [_evenly(one) for one in some], TOGETHER)
         for each in tqdm(

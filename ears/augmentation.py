@@ -43,10 +43,14 @@ BABBLE_SNR = (8.0, 30.0)
 IDLE = (-80.0, -55.0)
 """The line's own noise, dBFS."""
 PACKET = 160
-KEPT, HUSH = 320, 1600
-"""What `ivr.speech.listener` leaves of the quiet around an answer, and the silence it puts there instead."""
+HUSH = 1600
+"""The silence that `ivr.speech.listener` puts before and after an answer."""
+KEPT = (0.03, 0.3)
+"""Seconds of what was there that are left on either side: it does not always know where speech begins and ends."""
 OTHERS = 5
 """People talking in the background, at most."""
+GRAINS, OFTEN = (0.003, 0.04), (4, 400)
+"""How long each is in seconds, and how many there are in one."""
 MORPHED, NOISY, LOSSY = 0.6, 0.65, 0.15
 """The shares of all pieces that are said in another voice, in noise, on a line that loses packets."""
 
@@ -117,7 +121,7 @@ def _windows(samples: int, chance: Chance) -> npt.NDArray[np.int64]:
 
 
 def telephoned(piece: Aligned, company: Company, seed: Sequence[int], harsh: float = 1.0) -> bytes:
-    """The same as sound: PCM at RATE, 16 bits. `harsh`: how often it is done so badly, of the usual."""
+    """The same as sound: PCM at RATE, 16 bits. `harsh`: how often a line is bad, of the usual."""
     clip = _through_everything(piece, company, np.random.default_rng(seed), harsh)
     return as_pcm(clip.samples).tobytes()
 
@@ -126,8 +130,11 @@ def _through_everything(piece: Aligned, company: Company, chance: Chance, harsh:
     clip = _spoken(piece, chance)
     if piece.voice in company.voices.spectra and chance.random() < MORPHED:
         clip.samples = morphed(clip.samples, clip.labels, company.voices.another(piece.voice, chance))
-    for share, step in STEPS:
+    for share, step in BAD:
         if chance.random() < share * harsh:
+            step(clip, chance)
+    for share, step in USUAL:
+        if chance.random() < share:
             step(clip, chance)
     _at_level(clip, chance)
     idle = np.float32(10 ** (chance.uniform(*IDLE) / 20))
@@ -138,7 +145,7 @@ def _through_everything(piece: Aligned, company: Company, chance: Chance, harsh:
     if chance.random() < LOSSY * harsh:
         _with_loss(clip, chance)
     if chance.random() < 0.5:
-        _hushed(clip)
+        _hushed(clip, chance)
     return clip
 
 
@@ -195,8 +202,10 @@ def _in_band(clip: _Clip, chance: Chance) -> None:
     clip.samples = _shaped(clip.samples, gain)
 
 
-STEPS = ((0.12, _begins_late), (0.35, _in_a_room), (0.5, _tilted), (0.35, _coloured), (0.75, _in_band))
-"""How often each is done to a voice, in this order."""
+BAD = ((0.12, _begins_late), (0.35, _in_a_room))
+"""How often each is done to a voice on a bad line, …"""
+USUAL = ((0.5, _tilted), (0.35, _coloured), (0.75, _in_band))
+"""… and on any, in this order."""
 
 
 def _at_level(clip: _Clip, chance: Chance) -> None:
@@ -219,7 +228,7 @@ def _with_noise(clip: _Clip, others: Sequence[Aligned], chance: Chance) -> None:
 
 
 def _noise(length: int, chance: Chance) -> Samples:
-    """Of power 1: steady or swelling, of any colour, with a hum in it. The benchmark has kinds of its own."""
+    """Of power 1: steady or swelling or in grains, of any colour, with a hum. The benchmark has its own kinds."""
     noise = chance.standard_normal(length).astype(np.float32)
     drawn = chance.random()
     if drawn < 0.8:
@@ -229,10 +238,26 @@ def _noise(length: int, chance: Chance) -> Samples:
         noise = _shaped(noise, hertz**-slope * 10 ** (bumps / 20))
     if drawn < 0.25:
         noise = _of_power_one(noise) + _hum(length, chance) * np.float32(chance.uniform(0.5, 4))
-    if chance.random() < 0.3:
+    if chance.random() < 0.2:
+        noise = _of_power_one(noise) * np.float32(chance.uniform(0, 0.5)) + _grains(length, chance)
+    elif chance.random() < 0.3:
         turns = chance.uniform(0.3, 3) * np.arange(length) / RATE + chance.random()
         noise = noise * (1 + chance.uniform(0.2, 0.9) * np.sin(2 * np.pi * turns).astype(np.float32))
     return _of_power_one(noise)
+
+
+def _grains(length: int, chance: Chance) -> Samples:
+    """Rain, frying, keys: short bursts of noise, some strong, most weak."""
+    often = np.exp(chance.uniform(*np.log(OFTEN)))
+    sound = np.zeros(length, np.float32)
+    for _ in range(3):
+        lasts = int(chance.uniform(*GRAINS) * RATE)
+        grain = chance.standard_normal(lasts) * np.exp(-6.9 * np.arange(lasts) / lasts)
+        begins = chance.integers(0, length, 1 + int(often * length / RATE / 3))
+        bursts = np.zeros(length, np.float32)
+        np.add.at(bursts, begins, chance.laplace(size=len(begins)).astype(np.float32))
+        sound += _filtered(bursts, grain)
+    return _of_power_one(sound)
 
 
 def _hum(length: int, chance: Chance) -> Samples:
@@ -288,9 +313,10 @@ def _with_loss(clip: _Clip, chance: Chance) -> None:
     clip.samples = samples
 
 
-def _hushed(clip: _Clip) -> None:
+def _hushed(clip: _Clip, chance: Chance) -> None:
     begin, end = clip.speech
-    begin, end = max(0, begin - KEPT), min(len(clip.samples), end + KEPT)
+    before, after = (int(np.exp(chance.uniform(*np.log(KEPT))) * 100) * STEP for _ in "ab")
+    begin, end = max(0, begin - before), min(len(clip.samples), end + after)
     hush = np.zeros(HUSH, np.float32)
     clip.samples = np.concatenate([hush, clip.samples[begin:end], hush])
     silence = np.full(HUSH // STEP, SILENCE, np.int16)

@@ -27,8 +27,7 @@ def shares(sources: Sequence[Source], pieces: Sequence[Aligned]) -> list[dict[st
     """For each source how many seconds of it were learned from."""
     seconds: dict[str, float] = {}
     for piece in pieces:
-        name = piece.voice.partition("+")[0]
-        seconds[name] = seconds.get(name, 0.0) + len(piece.pcm) / RATE
+        seconds[piece.source] = seconds.get(piece.source, 0.0) + len(piece.pcm) / RATE
     whole = sum(seconds.values()) or 1.0
     return [
         {

@@ -7,8 +7,9 @@ filter that changes from phone to phone. Pitch, pace and manner stay those of wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ import soxr
 from ears.alignment import LABELS, SILENCE, Aligned, Labels
 from ears.features import FILTERS, RATE, STEP, Samples, energies, spread
 from ears.speech import RATE as SPOKEN_RATE
+from ears.speech import source_of
 
 Chance = np.random.Generator
 Spectra = npt.NDArray[np.float32]
@@ -36,7 +38,7 @@ BLUR = 5
 """Steps in which one phone's filter gives way to the next one's."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Voices:
     """How each voice says each phone."""
 
@@ -61,18 +63,26 @@ class Voices:
         """What makes this voice into one near it: something of one other or two."""
         own = self.spectra[voice]
         moved = np.zeros_like(own)
-        for _ in range(int(chance.integers(1, 3))):
-            moved += np.float32(chance.uniform(*TOWARDS)) * (self.spectra[self._any(chance)] - own)
+        for other in self._others(voice, int(chance.integers(1, 3)), chance):
+            moved += np.float32(chance.uniform(*TOWARDS)) * (self.spectra[other] - own)
         moved[SILENCE] = 0
         return np.clip(moved, -MOST, MOST)
 
-    def _any(self, chance: Chance) -> str:
-        """Every source as often, however many mouths it has."""
+    def _others(self, voice: str, count: int, chance: Chance) -> Iterator[str]:
+        """Of different sources, each as often, however many mouths it has."""
+        sources = [
+            mouths for each in self._sources.values() if (mouths := [one for one in each if one != voice])
+        ]
+        for at in chance.permutation(len(sources))[:count]:
+            yield sources[at][chance.integers(len(sources[at]))]
+
+    @cached_property
+    def _sources(self) -> Mapping[str, Sequence[str]]:
+        """The voices of each."""
         sources: dict[str, list[str]] = {}
         for voice in sorted(self.spectra):
-            sources.setdefault(voice.partition("+")[0], []).append(voice)
-        mouths = list(sources.values())[chance.integers(len(sources))]
-        return mouths[chance.integers(len(mouths))]
+            sources.setdefault(source_of(voice), []).append(voice)
+        return sources
 
 
 def _heard(pieces: Sequence[Aligned]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -80,8 +90,9 @@ def _heard(pieces: Sequence[Aligned]) -> tuple[npt.NDArray[np.float64], npt.NDAr
     total, count = np.zeros((LABELS, FILTERS)), np.zeros((LABELS, 1))
     for piece in pieces:
         samples = soxr.resample(piece.pcm.astype(np.float32), SPOKEN_RATE, RATE, quality="LQ")
-        frames = energies(samples)[: len(piece.labels)]
-        labels = piece.labels[: len(frames)]
+        labels = piece.labels[1:]  # a frame's middle lies 12.5 ms after its beginning
+        frames = energies(samples)[: len(labels)]
+        labels = labels[: len(frames)]
         if not (is_speech := labels != SILENCE).any():
             continue
         np.add.at(total, labels, frames - np.log(np.exp(frames[is_speech]).mean()))
@@ -91,6 +102,8 @@ def _heard(pieces: Sequence[Aligned]) -> tuple[npt.NDArray[np.float64], npt.NDAr
 
 def morphed(samples: Samples, labels: Labels, moved: Spectra) -> Samples:
     """As another voice says it; a label for every STEP samples."""
+    if not len(labels):
+        return samples
     padded = np.pad(samples, WINDOW)
     begins = np.arange(0, len(padded) - WINDOW + 1, STEP)
     middles = (begins - WINDOW // 2) // STEP  # the padding taken away

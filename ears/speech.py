@@ -73,6 +73,15 @@ class Spoken:
         return len(self.pcm) / RATE
 
 
+def source_of(voice: str) -> str:
+    """Whose voice it is: a source's name, and after a plus the variant of it."""
+    return voice.partition("+")[0]
+
+
+def variant_of(voice: str) -> str:
+    return voice.partition("+")[2]
+
+
 def sources(file: Path = HERE / "sources.toml") -> list[Source]:
     table = tomllib.loads(file.read_text("utf-8"))
     return [Source(**_hashable(one)) for one in (*table["voice"], *table["recordings"])]

@@ -64,7 +64,6 @@ _company = Company(())
 def spoil_all(pieces: Sequence[Aligned], recipe: Recipe, folder: Path) -> None:
     """Every copy of every piece, in files of PIECES; those that are there are not made again."""
     global _company  # noqa: PLW0603 - forked processes see it without a copy
-    _company = Company(pieces, Voices.of(pieces))
     folder.mkdir(parents=True, exist_ok=True)
     wanted = [
         (copy, begin)
@@ -72,6 +71,9 @@ def spoil_all(pieces: Sequence[Aligned], recipe: Recipe, folder: Path) -> None:
         for begin in range(0, len(pieces), PIECES)
         if not _file(folder, copy, begin).exists()
     ]
+    if not wanted:
+        return
+    _company = Company(pieces, Voices.of(pieces))
     with ProcessPoolExecutor(os.cpu_count(), get_context("fork")) as pool:
         work = pool.map(partial(_spoil_some, recipe.seed, folder), wanted)
         for _ in tqdm(work, total=len(wanted), desc="  spoiling speech", unit=" files", leave=False):

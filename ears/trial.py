@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ears.alignment import Aligned
 from ears.augmentation import Company, telephoned
+from ears.speech import variant_of
 from ivr.dialplan.understanding import Pack, Unsure
 from ivr.dialplan.understanding.pack import Sense
 from ivr.heard import Heard, Word
@@ -36,7 +37,7 @@ SEED = 77
 
 def is_reserved(piece: Aligned, kept_out: Sequence[str]) -> bool:
     """Kept from the learning: a voice that is, or a piece chosen by what is said in it."""
-    if piece.voice.partition("+")[2] in kept_out:
+    if variant_of(piece.voice) in kept_out:
         return True
     return len(piece.words) > 1 and zlib.crc32(" ".join(piece.words).encode()) % RESERVED == 0
 
@@ -45,7 +46,7 @@ def evenly(pieces: Sequence[Aligned]) -> list[Aligned]:
     """Of each source OF_EACH at most, from all that it says."""
     sources: dict[str, list[Aligned]] = {}
     for piece in pieces:
-        sources.setdefault(piece.voice.partition("+")[0], []).append(piece)
+        sources.setdefault(piece.source, []).append(piece)
     return [piece for said in sources.values() for piece in said[:: -(-len(said) // OF_EACH)]]
 
 

@@ -13,15 +13,17 @@ from ears.augmentation import (
     WOBBLE,
     Company,
     _Clip,
+    _grains,
     _hushed,
     _mouth,
+    _rms,
     _windows,
     _with_loss,
     spoil,
     telephoned,
     through_ulaw,
 )
-from ears.features import FILTERS, RATE, STEP, WINDOW, energies, frames_of
+from ears.features import FILTERS, RATE, STEP, WINDOW, Samples, energies, frames_of
 from ears.morphing import Voices
 from ears.speech import RATE as SPOKEN_RATE
 from ivr.speech.sound import as_alaw
@@ -209,22 +211,29 @@ def test_lost_packets_are_the_one_before_fading_or_silence_and_the_others_stay(s
 # the robot's hush
 
 
-def test_the_hush_leaves_40_ms_around_the_speech_and_is_200_ms_itself() -> None:
-    samples = np.full(RATE, 0.25, np.float32)
-    labels = np.zeros(100, np.int16)
-    labels[30:70] = A
-    clip = _Clip(samples, labels)
-    _hushed(clip)
-    sounding = np.flatnonzero(clip.samples)
-    assert (sounding[0], len(clip.samples) - 1 - sounding[-1]) == (1600, 1600)
-    assert len(sounding) == (40 + 4 + 4) * STEP
-    assert np.flatnonzero(clip.labels == A).tolist() == list(range(20 + 4, 20 + 4 + 40))
-    assert len(clip.labels) == len(clip.samples) // STEP
+def test_the_hush_is_200_ms_and_leaves_30_to_300_around_the_speech() -> None:
+    around = []
+    for seed in range(200):
+        labels = np.zeros(200, np.int16)
+        labels[80:120] = A
+        clip = _Clip(np.full(2 * RATE, 0.25, np.float32), labels)
+        _hushed(clip, np.random.default_rng(seed))
+        sounding = np.flatnonzero(clip.samples)
+        assert (sounding[0], len(clip.samples) - 1 - sounding[-1]) == (1600, 1600)
+        assert len(clip.labels) == len(clip.samples) // STEP
+        spoken = np.flatnonzero(clip.labels == A)
+        assert spoken.tolist() == list(range(spoken[0], spoken[0] + 40))
+        around.append((spoken[0] - 20, len(sounding) // STEP - 40 - (spoken[0] - 20)))
+    before, after = np.array(around).T
+    assert before.tolist() != after.tolist()
+    for frames in (before, after):
+        assert (frames.min(), frames.max()) == (3, 29)
+        assert np.median(frames) < 12, "short more often than long"
 
 
 def test_the_hush_of_speech_to_the_very_end_takes_nothing_of_it() -> None:
     clip = _Clip(np.full(RATE, 0.25, np.float32), np.full(100, A, np.int16))
-    _hushed(clip)
+    _hushed(clip, np.random.default_rng(0))
     assert int((clip.samples != 0).sum()) == RATE
     assert int((clip.labels == A).sum()) == 100
 
@@ -272,3 +281,28 @@ def test_a_gentle_line_is_noisy_less_often() -> None:
         return sum(float(np.sqrt((quiet**2).mean())) > 60 for quiet in around)
 
     assert noisy(0.0) < noisy(0.5) < noisy(1.0)
+
+
+def test_a_gentle_line_is_a_telephone_all_the_same() -> None:
+    def highest(harsh: float) -> float:
+        """Of what was heard, the share above 3.6 kHz."""
+        heard = [
+            np.frombuffer(telephoned(burst(), OTHERS, (seed, 6), harsh), np.int16).astype(float)
+            for seed in range(40)
+        ]
+        powers = [np.abs(np.fft.rfft(one)) ** 2 for one in heard]
+        return float(np.mean([one[int(0.9 * len(one)) :].sum() / one.sum() for one in powers]))
+
+    assert highest(0.0) < 1.5 * highest(1.0)
+
+
+def test_grains_come_and_go() -> None:
+    def steadiness(noise: Samples) -> float:
+        loud = np.abs(noise[: len(noise) // STEP * STEP]).reshape(-1, STEP).mean(axis=1)
+        return float(np.median(loud) / loud.max())
+
+    grains = [_grains(2 * RATE, np.random.default_rng(seed)) for seed in range(40)]
+    steady = steadiness(np.random.default_rng(1).standard_normal(2 * RATE).astype(np.float32))
+    assert all(_rms(one) == pytest.approx(1, abs=1e-3) for one in grains)
+    assert steady > 0.6
+    assert np.median([steadiness(one) for one in grains]) < 0.3

@@ -150,7 +150,7 @@ def test_few_recordings_are_gone_through_more_than_once(
     workshop.sources = [Source("anna", "GPL-2.0-or-later"), Source("nsh", "BSD", times=2)]
     pieces = [piece("anna+x", 1), piece("nsh+x", 1)]
     taught: list[str] = []
-    monkeypatch.setattr(Workshop, "words", lambda _: None)
+    monkeypatch.setattr(Workshop, "words", lambda _: SimpleNamespace(vocabulary=()))
     monkeypatch.setattr(Workshop, "speech", lambda *_: [])
     monkeypatch.setattr(Workshop, "alignment", lambda *_: (pieces, "key"))
     monkeypatch.setattr(Workshop, "network", lambda _, some, __: taught.extend(one.voice for one in some))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ears.alignment import LABELS, SILENCE, Aligned
+from ears.alignment import LABELS, SILENCE, Aligned, Labels
 from ears.features import FILTERS, RATE, STEP, Samples, energies, spread
 from ears.morphing import MOST, Spectra, Voices, morphed
 from ears.speech import RATE as SPOKEN_RATE
@@ -50,6 +50,33 @@ def test_of_a_phone_that_a_voice_never_says_the_usual_is_taken() -> None:
     assert voices.spectra["irina"][A] != pytest.approx(voices.spectra["anna"][A], abs=0.5)
 
 
+def test_a_voice_is_never_drawn_as_its_own_neighbour() -> None:
+    alone = Voices.of([said("anna", -3)])
+    beside = Voices.of([said("anna", -3), said("irina", 3)])
+    assert not alone.another("anna", np.random.default_rng(1)).any()
+    for seed in range(20):
+        assert beside.another("anna", np.random.default_rng(seed))[A].any()
+
+
+def test_a_phone_is_heard_where_it_is_said() -> None:
+    """Two in turn, 20 ms each: taken a frame early or late, they are much alike."""
+    dull, bright = (noise(2.0, tilt, 1, SPOKEN_RATE) for tilt in (-9, 9))
+    labels = np.tile([A, A, B, B], 50).astype(np.int16)
+    pcm = np.where(np.repeat(labels, SPOKEN_RATE // 100) == A, dull, bright).astype(np.int16)
+
+    def apart(labels: Labels) -> float:
+        spectra = Voices.of([Aligned("anna", ("а",), pcm, labels)]).spectra["anna"]
+        return float(np.abs(spectra[A] - spectra[B]).mean())
+
+    assert apart(labels) > 1.5 * max(apart(np.roll(labels, 1)), apart(np.roll(labels, -1)))
+
+
+def test_nothing_said_is_nothing_moved() -> None:
+    nothing = np.zeros(40, np.float32)
+    moved = np.zeros((LABELS, FILTERS), np.float32)
+    assert morphed(nothing, np.zeros(0, np.int16), moved) is nothing
+
+
 def test_moved_all_the_way_it_sounds_as_the_other_voice() -> None:
     voices = Voices.of([said("anna", -3), said("irina", 3)])
     sound = noise(1.0, -3, 5)
@@ -90,11 +117,13 @@ def test_another_voice_is_near_and_silence_stays_silence() -> None:
 
 def test_a_mouth_of_many_is_drawn_no_more_often_than_a_voice_of_one() -> None:
     spectra = {
-        name: np.zeros((LABELS, FILTERS), np.float32) for name in ("anna", *(f"e+{n}" for n in range(9)))
+        name: np.zeros((LABELS, FILTERS), np.float32)
+        for name in ("anna", "irina", *(f"e+{n}" for n in range(9)))
     }
     chance = np.random.default_rng(10)
-    drawn = [Voices(spectra)._any(chance) for _ in range(400)]
+    drawn = [other for _ in range(400) for other in Voices(spectra)._others("irina", 1, chance)]
     assert 150 < drawn.count("anna") < 250
+    assert "irina" not in drawn
 
 
 def test_bands_are_spread_from_filter_to_filter_and_flat_beyond_them() -> None:
