@@ -19,7 +19,7 @@ from ivr.speech.activity import FRAME, RATE, WINDOW, Activity, Detectors, Sample
 from ivr.speech.ears import Hearing, Recogniser
 from ivr.speech.echo import EchoGuard
 from ivr.speech.noise import cleaned
-from ivr.speech.pitch import median_pitch
+from ivr.speech.pitch import has_fallen, median_pitch
 from ivr.speech.sound import as_pcm
 from ivr.speech.tones import BEEP_SECONDS, Tone, Tones
 
@@ -50,6 +50,8 @@ SOON, LATE = 0.24, 0.50
 in «пять» takes 0.1."""
 EARLY = 0.14
 """Silence after which what was said so far is heard: whether it is an answer is known when SOON comes."""
+UNFINISHED = 0.42
+"""Silence after which an answer has ended whose pitch has not fallen: «три…» «нет, четыре» is one answer."""
 NOISY, SOON_IN_NOISE = 12.0, 0.36
 """Where the loudest moment is less than so many dB above the noise, soft syllables drown: «о-пять … течёт» seems to
 pause after the «пять»."""
@@ -444,6 +446,8 @@ class _Attempt:
     """Once it was made to finish."""
     voice: float = 0.0
     """The last there was by then."""
+    is_finished: bool = True
+    """Did it sound so?"""
 
     def is_outdated(self, utterance: _Utterance) -> bool:
         return self.words is not None and utterance.last_voice > self.voice
@@ -455,6 +459,8 @@ class _Attempt:
             voice = utterance.last_voice
             await self.hearing.feed(await asyncio.to_thread(utterance.speech, self.is_cleaned))
             self.words, self.voice = await self.hearing.finish(), voice
+            if self.question.is_complete(self.words):
+                self.is_finished = await asyncio.to_thread(has_fallen, utterance.heard_pcm())
 
     @property
     def is_a_persons(self) -> bool:
@@ -471,6 +477,8 @@ class _Attempt:
     def is_answer(self, utterance: _Utterance) -> bool:
         """Its words will do, and it is still silent."""
         if self.words is None or not utterance.is_paused or self.is_outdated(utterance):
+            return False
+        if not self.is_finished and utterance.silence < UNFINISHED:
             return False
         return self.question.is_complete(self.words)
 

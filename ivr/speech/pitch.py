@@ -1,4 +1,4 @@
-"""The pitch of a voice, by autocorrelation: what tells a child."""
+"""The pitch of a voice, by autocorrelation: what tells a child, and who has not finished yet."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ FRAME, STEP = 400, 160
 """Samples: 50 ms hold three periods of the lowest voice."""
 LONGEST = 3.0
 """Seconds looked at; more changes nothing."""
+ENDING, FALLS = 5, 4.0
+"""The last voiced frames of speech that is over; they fall so many semitones below its median. Who means to go on
+keeps it up (Ferrer, Shriberg and Stolcke, "Is the speaker done yet?", ICSLP 2002). Of six synthesised voices 62 of
+100 answers fall so far, and 17 of 100 first halves of «три… нет, четыре»."""
 VOICED = 0.3
 """The correlation of a frame with itself a period later; noise stays below 0.2."""
 NEARLY = 0.97
@@ -29,18 +33,34 @@ SIZE = 1024
 
 def median_pitch(pcm: bytes) -> float | None:
     """The median pitch of the voiced moments, Hz; None when too little is voiced. A few ms of work."""
-    samples = np.frombuffer(pcm[: 2 * round(LONGEST * RATE)], "<i2").astype(np.float32) / 32768
+    pitches = _voiced(pcm[:_BYTES])
+    return float(np.median(pitches)) if len(pitches) else None
+
+
+def has_fallen(pcm: bytes) -> bool:
+    """Is its pitch at the end that of somebody who has finished? Yes, too, where there is none. A few ms of work."""
+    pitches = _voiced(pcm[-_BYTES:])
+    if not len(pitches):
+        return True
+    return bool(pitches[-ENDING:].min() <= np.median(pitches) * 2 ** (-FALLS / 12))
+
+
+def _voiced(pcm: bytes) -> npt.NDArray[np.float64]:
+    """The pitch of each voiced frame, Hz; none at all when there are too few."""
+    samples = np.frombuffer(pcm, "<i2").astype(np.float32) / 32768
     if len(samples) < FRAME:
-        return None
+        return _NONE
     frames = np.lib.stride_tricks.sliding_window_view(samples, FRAME)[::STEP]
     power = np.mean(frames**2, axis=1)
     loud = frames[power > max(power.max() * 10 ** (-WITHIN / 10), 1e-7)]
     if len(loud) < ENOUGH:
-        return None
+        return _NONE
     pitches = _pitches(_alike(loud))
-    return float(np.median(pitches)) if len(pitches) >= ENOUGH else None
+    return pitches if len(pitches) >= ENOUGH else _NONE
 
 
+_BYTES = 2 * round(LONGEST * RATE)
+_NONE = np.zeros(0)
 _SHORTEST, _LONGEST = int(RATE / HIGHEST), int(np.ceil(RATE / LOWEST))
 _HANN = np.hanning(FRAME).astype(np.float32)
 
