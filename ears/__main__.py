@@ -71,8 +71,7 @@ class Workshop:
 
     def make(self, into: Path) -> None:
         words = self.words()
-        with self.spent.on("speech", _digest(words.vocabulary, self.sources, self.recipe.seed, self.share)):
-            packs = self.speech(words)
+        packs = self.speech(words)
         pieces, key = self.alignment(words, packs)
         kept_out = {variant for source in self.sources for variant in source.kept_out}
         learned = [piece for piece in pieces if not is_reserved(piece, tuple(kept_out))]
@@ -80,8 +79,7 @@ class Workshop:
         times = {source.name: source.times for source in self.sources}
         taught = self.network([piece for piece in learned for _ in range(times[piece.source])], key)
         model = self.model(words, taught)
-        with self.spent.on("trial"):
-            result = self.trial(model, reserved, learned)
+        result = self.trial(model, reserved, learned)
         write_card(model, self.made(words, taught, learned, result))
         _replace(model, into)
         self.say(f"{into} is the model")
@@ -108,7 +106,8 @@ class Workshop:
             said = plan(
                 source.name, words.vocabulary, sentences, self.share * source.says, self.recipe.seed, avoid
             )
-            packs += synthesise(source, said, self.native, folder, words.say)
+            with self.spent.on(f"speech of {source.name}", _digest(source, said)):
+                packs += synthesise(source, said, self.native, folder, words.say)
         self.say(f"speech: {sum(one.seconds for one in kept(packs)) / 3600:.1f} h in {len(packs)} packs")
         return packs
 
@@ -162,7 +161,8 @@ class Workshop:
         return model
 
     def trial(self, model: Path, reserved: Sequence[Aligned], others: Sequence[Aligned]) -> Result:
-        heard = hear(model, reserved, others)
+        with self.spent.on("trial"):
+            heard = hear(model, reserved, others)
         result = Result.of(heard)
         self.say(f"trial: {result}")
         if self.share < 1.0:
@@ -241,7 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     try:
         settings = Settings.read()
-        folder = (asked.folder or settings.home / "ears").resolve()
+        folder = (asked.folder or settings.home / ("ears-short" if asked.short else "ears")).resolve()
         native = Native(settings.native or settings.home / "native" / "root")
         recordings = settings.home / "ears" / "native" / "root"
         recipe = Recipe(asked.seed, 1, 1, 1) if asked.short else Recipe(asked.seed)

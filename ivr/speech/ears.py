@@ -49,9 +49,9 @@ surer of what they hear, and deafer. Tried with a small model: of 120 clear answ
 and of 150 non-answers none was taken for a rating instead of 2; at a half it is 80 and none."""
 READINGS = 10
 """Of each stretch of speech; what is left after so many is next to nothing."""
-IDLE = 100
-"""Decoders kept ready for a grammar at most, up to 3 MB each, and no more than were needed at once: to make one takes
-as long as to hear a second of speech."""
+IDLE = 128
+"""Decoders kept ready for a grammar at most, up to 3 MB each; never more than were at work at once, which is a few in
+a hundred surveys. To make one takes as long as to hear a second of speech."""
 PATIENCE = 120.0
 """Seconds a model may take to load; the biggest Russian one takes about 20."""
 

@@ -294,6 +294,8 @@ class Listener:
             if utterance.is_suspect and self._opening.is_a_greeting:
                 self._tell_noise(Noise.MACHINE)
                 return None
+            if attempt is not None and utterance.is_over and attempt.is_outdated(utterance):
+                continue  # it went on, and ended, while the ears were at its first half
             if utterance.is_over or (attempt is not None and attempt.is_answer(utterance)):
                 self._end(utterance)
                 if attempt is not None and attempt.is_a_machines:
@@ -413,7 +415,7 @@ class _Utterance:
 
     @property
     def is_paused(self) -> bool:
-        """Has it ended, if it is an answer?"""
+        """Has it ended, if it is an answer that sounds over?"""
         soon = SOON if self.loudest - self.noise >= NOISY else SOON_IN_NOISE
         return self.silence >= soon and self.seconds <= QUICK
 
@@ -446,8 +448,8 @@ class _Attempt:
     """Once it was made to finish."""
     voice: float = 0.0
     """The last there was by then."""
-    is_finished: bool = True
-    """Did it sound so?"""
+    sounds_over: bool = True
+    """Its pitch had fallen, or there was none."""
 
     def is_outdated(self, utterance: _Utterance) -> bool:
         return self.words is not None and utterance.last_voice > self.voice
@@ -456,11 +458,11 @@ class _Attempt:
         if self.words is not None:
             return
         if utterance.is_quiet or utterance.counts:
-            voice = utterance.last_voice
+            voice, pcm = utterance.last_voice, utterance.heard_pcm()
             await self.hearing.feed(await asyncio.to_thread(utterance.speech, self.is_cleaned))
             self.words, self.voice = await self.hearing.finish(), voice
-            if self.question.is_complete(self.words):
-                self.is_finished = await asyncio.to_thread(has_fallen, utterance.heard_pcm())
+            if not utterance.is_over and self.question.is_complete(self.words):
+                self.sounds_over = await asyncio.to_thread(has_fallen, pcm)
 
     @property
     def is_a_persons(self) -> bool:
@@ -478,9 +480,7 @@ class _Attempt:
         """Its words will do, and it is still silent."""
         if self.words is None or not utterance.is_paused or self.is_outdated(utterance):
             return False
-        if not self.is_finished and utterance.silence < UNFINISHED:
-            return False
-        return self.question.is_complete(self.words)
+        return (self.sounds_over or utterance.silence >= UNFINISHED) and self.question.is_complete(self.words)
 
 
 @dataclass(slots=True)

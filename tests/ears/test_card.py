@@ -143,6 +143,31 @@ def test_the_model_says_that_it_learned_from_noise(tmp_path: Path) -> None:
     assert made["knows_noise"] is True
 
 
+def test_the_card_counts_the_minutes_of_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workshop = Workshop(tmp_path, None, tmp_path, Recipe(1))  # type: ignore[arg-type]
+    workshop.sources = [Source("anna", "GPL-2.0-or-later", "rhvoice")]
+    words = SimpleNamespace(vocabulary=SimpleNamespace(known=("да",)), say=None)
+    monkeypatch.setattr(making, "plan", lambda *_: [])
+    monkeypatch.setattr(making, "kept", lambda _: [])
+    for step in ("synthesise", "align", "read_aligned", "hear"):
+        monkeypatch.setattr(making, step, lambda *_: [])
+    for step in ("write_aligned", "spoil_all", "train"):
+        monkeypatch.setattr(making, step, lambda *_: None)
+    workshop.speech(words)  # type: ignore[arg-type]
+    pieces, key = workshop.alignment(SimpleNamespace(say=dict), [])  # type: ignore[arg-type]
+    workshop.network(pieces, key)
+    with pytest.raises(MissingPart):
+        workshop.trial(tmp_path, [], [])
+    steps = json.loads((tmp_path / "spent.json").read_text())
+    assert list(steps) == ["speech of anna", "alignment", "spoiling", "network", "trial"]
+    (tmp_path / "spent.json").write_text(
+        json.dumps({name: ["", 60 * at, True] for at, name in enumerate(steps)})
+    )
+    taught = SimpleNamespace(parameters=list)
+    made = workshop.made(words, taught, [], making.Result(1, 1))  # type: ignore[arg-type]
+    assert made["minutes"] == 0 + 1 + 2 + 3 + 4
+
+
 def test_few_recordings_are_gone_through_more_than_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,7 +175,7 @@ def test_few_recordings_are_gone_through_more_than_once(
     workshop.sources = [Source("anna", "GPL-2.0-or-later"), Source("nsh", "BSD", times=2)]
     pieces = [piece("anna+x", 1), piece("nsh+x", 1)]
     taught: list[str] = []
-    monkeypatch.setattr(Workshop, "words", lambda _: SimpleNamespace(vocabulary=()))
+    monkeypatch.setattr(Workshop, "words", lambda _: None)
     monkeypatch.setattr(Workshop, "speech", lambda *_: [])
     monkeypatch.setattr(Workshop, "alignment", lambda *_: (pieces, "key"))
     monkeypatch.setattr(Workshop, "network", lambda _, some, __: taught.extend(one.voice for one in some))

@@ -28,6 +28,7 @@ from ears.features import COEFFICIENTS, CONF  # noqa: E402
 from ears.model import DECODER  # noqa: E402
 from ears.network import FIRST, STRIDE, Network  # noqa: E402
 from ears.packaging import final_mdl, folded  # noqa: E402
+from ears.words import HERE  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -224,3 +225,9 @@ def test_libvosk_hears_by_it_what_torch_scores(folder: Path, tmp_path: Path) -> 
 
 def test_there_is_a_score_for_silence_and_for_every_phone() -> None:
     assert len(PHONES) + 1 == LABELS
+
+
+def test_the_model_that_ships_searches_as_this_code_says() -> None:
+    conf = HERE / "model" / "conf"
+    assert (conf / "model.conf").read_text() == DECODER
+    assert (conf / "mfcc.conf").read_text() == CONF
