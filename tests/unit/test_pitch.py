@@ -64,11 +64,11 @@ def test_men_and_women_are_told_apart_through_a_telephone(
 @pytest.mark.parametrize(
     ("contour", "fallen"),
     [
-        ((130, 130, 130, 90), True),
+        ((130, 130, 130, 80), True),
         ((220, 230, 220, 150), True),
         ((130, 130, 130), False),
         ((130, 130, 180), False),
-        ((130, 90, 130, 130), False),
+        ((130, 80, 130, 130), False),
     ],
 )
 def test_who_has_finished_lets_the_pitch_fall(contour: tuple[float, ...], fallen: bool) -> None:
@@ -81,7 +81,7 @@ def test_where_no_pitch_tells_he_has_finished(pcm: bytes) -> None:
 
 
 def test_of_a_long_speech_its_end_counts() -> None:
-    assert has_fallen(telephoned(joined(buzz(130, 6), gliding(130, 130, 90))))
+    assert has_fallen(telephoned(joined(buzz(130, 6), gliding(130, 130, 80))))
 
 
 def test_half_an_answer_sounds_unfinished(native: Native) -> None:
