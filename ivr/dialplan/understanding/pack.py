@@ -44,6 +44,9 @@ NEARLY = 0.99
 """Of `sure`: just not that."""
 BREATHLESS = 0.9
 """What each breath beside an answer leaves of its confidence."""
+NONSENSE = 0.5
+"""How much less often something is said that means nothing than the ears believe: they weigh words, and pairs of them.
+With it 87 instead of 83 of a hundred ratings are understood or read back at 12 dB, and 91 instead of 89 wishes."""
 GOOD = 4
 """Who says that nothing was done gives no such rating, whatever the word sounded like."""
 
@@ -166,9 +169,11 @@ class Pack:
         first: dict[Sense, Reading] = {}
         for reading in heard.readings or (Reading(heard.words, 1.0),):
             meant = _sense(self._understand(_as_read(heard, reading, 1.0), question))
-            shares[meant] = shares.get(meant, 0.0) + reading.share
+            share = reading.share * (NONSENSE if meant is Unsure else 1.0)
+            shares[meant] = shares.get(meant, 0.0) + share
             first.setdefault(meant, reading)
-        return shares, first
+        whole = sum(shares.values())
+        return {meant: share / whole for meant, share in shares.items()}, first
 
     def _understand(self, heard: Heard, question: str) -> Meaning:
         meaning = self._sense(heard, heard.words, question)
