@@ -212,7 +212,7 @@ async def test_who_sounds_unfinished_is_given_time_to_go_on(
     assert call.texts == ["три"]
     assert call.moment(Heard) == pytest.approx(2.5 + 0.42, abs=0.05)
     (pcm,) = listened
-    assert len(pcm) / BYTES == pytest.approx(0.5 + 2 * 0.04, abs=0.06)
+    assert len(pcm) / BYTES == pytest.approx(0.5 + 0.04 + 0.1, abs=0.06)
 
 
 @pytest.mark.parametrize(("falls", "texts"), [(False, ["три нет пять"]), (True, ["три", "нет пять"])])
