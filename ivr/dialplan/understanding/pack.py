@@ -45,7 +45,7 @@ NEARLY = 0.99
 BREATHLESS = 0.9
 """What each breath beside an answer leaves of its confidence."""
 NONSENSE = 0.5
-"""How much less often something is said that means nothing than the ears believe: they weigh words, and pairs of them.
+"""How much less often something is said that means nothing than the ears believe: they weigh words and their pairs.
 With it 87 instead of 83 of a hundred ratings are understood or read back at 12 dB, and 91 instead of 89 wishes."""
 GOOD = 4
 """Who says that nothing was done gives no such rating, whatever the word sounded like."""
