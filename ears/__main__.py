@@ -123,7 +123,7 @@ class Workshop:
         return file
 
     def alignment(self, words: Words, packs: Sequence[Path]) -> tuple[list[Aligned], str]:
-        key = _digest(packs, _source_of(alignment, features))
+        key = _digest(packs, words.pronouncer.respelled, _source_of(alignment, features))
         file = self.folder / "aligned" / f"{key}.npz"
         with self.spent.on("alignment", key):
             if not file.exists():

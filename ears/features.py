@@ -82,10 +82,6 @@ def spread(bands: Frames, size: int) -> Frames:
     return even
 
 
-def frames_of(samples: int) -> int:
-    return max(0, 1 + (samples - WINDOW) // STEP)
-
-
 @lru_cache(maxsize=1)
 def _window() -> Samples:
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / (WINDOW - 1))

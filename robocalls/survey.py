@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from ivr.call import Kind
-from ivr.dialplan.understanding import Intent, Pack, Rating, Unsure, Why, Wish
+from ivr.dialplan.understanding import READ_BACK, Intent, Pack, Rating, Unsure, Why, Wish
 from ivr.errors import HungUp
 from ivr.heard import UNKNOWN, Heard, Key, Noise
 from ivr.line import ListeningLine
@@ -231,7 +231,7 @@ class _Talk:
                 return self.go_by(reply)
 
     async def make_sure(self, wish: Wants) -> Step:
-        """A ticket is opened again, or a number never rung any more, on no half-heard word."""
+        """«Работа не сделана, верно?»"""
         self.half_heard = wish.detail
         reply = await self.hear(f"survey_confirm_{wish.intent}", about="yes_no")
         self.half_heard = {}
@@ -438,7 +438,7 @@ class _Talk:
                 return partial(self.take, reply)
             case Rates():
                 return partial(self.read_back, reply)
-            case Wants(Intent.NOT_DONE | Intent.OPT_OUT, sure=False):
+            case Wants(intent, sure=False) if intent in READ_BACK:
                 return partial(self.make_sure, reply)
             case Lost.NOTHING | Wants(Intent.YES) if self.stumbles < STUMBLES:
                 self.stumbles += 1

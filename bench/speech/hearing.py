@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from bench.speech import spoil
 from bench.speech.clips import NONE, RATINGS, Clip, Phrase
-from ivr.dialplan.understanding import Pack, Rating, Wish
+from ivr.dialplan.understanding import READ_BACK, Pack, Rating, Wish
 from ivr.heard import Heard, Noise, Word
 from ivr.speech.activity import Detectors
 from ivr.speech.ears import Recogniser
@@ -35,7 +35,7 @@ class Judged:
     """The first stretch meant it; else the robot has asked again in between."""
     confidence: float
     read_back: bool
-    """A rating so uncertain that the person is asked whether it is right."""
+    """A rating, or a wish that weighs as much, so uncertain that the person is asked whether it is right."""
     began: float | None
     """Seconds of sound from the beginning of the speech to SpeechBegan; negative: noise was taken for it."""
     decided: float | None
@@ -113,7 +113,7 @@ async def judged(
         outcome=outcome,
         at_once=at_once,
         confidence=confidence,
-        read_back=outcome in RATINGS and confidence < pack.sure,
+        read_back=outcome in {*RATINGS, *READ_BACK} and confidence < pack.sure,
         began=began[0] if began else None,
         decided=decided if decided is not None else heard[-1][0] - sound.ends if heard else None,
     )

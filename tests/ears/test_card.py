@@ -146,7 +146,9 @@ def test_the_model_says_that_it_learned_from_noise(tmp_path: Path) -> None:
 def test_the_card_counts_the_minutes_of_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workshop = Workshop(tmp_path, None, tmp_path, Recipe(1))  # type: ignore[arg-type]
     workshop.sources = [Source("anna", "GPL-2.0-or-later", "rhvoice")]
-    words = SimpleNamespace(vocabulary=SimpleNamespace(known=("да",)), say=None)
+    words = SimpleNamespace(
+        vocabulary=SimpleNamespace(known=("да",)), say=dict, pronouncer=SimpleNamespace(respelled={})
+    )
     monkeypatch.setattr(making, "plan", lambda *_: [])
     monkeypatch.setattr(making, "kept", lambda _: [])
     for step in ("synthesise", "align", "read_aligned", "hear"):
@@ -154,7 +156,7 @@ def test_the_card_counts_the_minutes_of_every_step(tmp_path: Path, monkeypatch: 
     for step in ("write_aligned", "spoil_all", "train"):
         monkeypatch.setattr(making, step, lambda *_: None)
     workshop.speech(words)  # type: ignore[arg-type]
-    pieces, key = workshop.alignment(SimpleNamespace(say=dict), [])  # type: ignore[arg-type]
+    pieces, key = workshop.alignment(words, [])  # type: ignore[arg-type]
     workshop.network(pieces, key)
     with pytest.raises(MissingPart):
         workshop.trial(tmp_path, [], [])
@@ -166,6 +168,21 @@ def test_the_card_counts_the_minutes_of_every_step(tmp_path: Path, monkeypatch: 
     taught = SimpleNamespace(parameters=list)
     made = workshop.made(words, taught, [], making.Result(1, 1))  # type: ignore[arg-type]
     assert made["minutes"] == 0 + 1 + 2 + 3 + 4
+
+
+def test_speech_is_aligned_anew_when_words_are_said_another_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop = Workshop(tmp_path, None, tmp_path, Recipe(1))  # type: ignore[arg-type]
+    monkeypatch.setattr(making, "kept", lambda _: [])
+    monkeypatch.setattr(making, "align", lambda *_: [piece("anna", 1)])
+
+    def key(respelled: dict[str, tuple[str, ...]]) -> str:
+        words = SimpleNamespace(say=dict, pronouncer=SimpleNamespace(respelled=respelled))
+        return workshop.alignment(words, [])[1]  # type: ignore[arg-type]
+
+    assert key({}) == key({})
+    assert key({"не": ("не", "[n; i]")}) != key({})
 
 
 def test_few_recordings_are_gone_through_more_than_once(

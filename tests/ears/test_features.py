@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from ears.augmentation import BEND, WARP
-from ears.features import COEFFICIENTS, CONF, RATE, frames_of, mfcc
+from ears.features import COEFFICIENTS, CONF, RATE, mfcc
 
 Samples = npt.NDArray[np.float32]
 
@@ -81,7 +81,6 @@ def test_what_libvosk_is_told_to_compute_is_what_is_computed_here() -> None:
 @pytest.mark.parametrize(("samples", "frames"), [(0, 0), (199, 0), (200, 1), (279, 1), (280, 2), (8000, 98)])
 def test_a_frame_begins_every_10_ms_while_25_are_left(samples: int, frames: int) -> None:
     assert mfcc(np.ones(samples, np.float32)).shape == (frames, COEFFICIENTS)
-    assert frames_of(samples) == frames
 
 
 @pytest.mark.parametrize("warp", [0.85, 0.93, 1.1])

@@ -858,7 +858,7 @@ def test_everything_that_is_wrong_is_named_at_once(folder: Path) -> None:
         (
             "sure = 0.95",
             "yes = 0.95",
-            "yes: no such key (there are: sure, enough, ask, pause, letter, breath)",
+            "yes: no such key (there are: sure, enough, taken, ask, pause, letter, breath)",
         ),
         ("letter = 0.15", "", "letter is missing"),
         ("breath = 0.12", "breath = -1", "breath = -1: a number from 0, at most 1"),
@@ -880,7 +880,7 @@ def test_a_question_without_thresholds_is_named(folder: Path) -> None:
 
 
 def test_each_question_has_thresholds_of_its_own(folder: Path) -> None:
-    edit(folder, "enough = 0.7", "enough = 0.9", "questions/yes_no.toml")
+    edit(folder, "taken = 0.9", "taken = 0.7", "questions/offer.toml")
     pack = Pack.read("ru", folder)
     yes = heard("да", confidence=0.8)
     assert pack.understand(yes, "offer") == Wish(Intent.YES, 0.8, yes)
@@ -899,6 +899,29 @@ def test_a_value_raised_does_what_its_file_says(folder: Path) -> None:
     )
     assert isinstance(pack.understand(heard("пять", seconds=4.4), "rating"), Rating)
     assert isinstance(pack.understand(among_sounds("~0.25 пять"), "rating"), Rating)
+
+
+@pytest.mark.parametrize(
+    ("said", "intent", "is_asked_about"),
+    [
+        ("не сделали", Intent.NOT_DONE, True),
+        ("больше не звоните", Intent.OPT_OUT, True),
+        ("перезвоните", Intent.LATER, False),
+    ],
+)
+def test_a_wish_that_is_asked_about_is_understood_sooner_than_one_that_is_done_at_once(
+    said: str, intent: Intent, is_asked_about: bool
+) -> None:
+    half_heard, sure = heard(said, confidence=0.85), heard(said, confidence=0.92)
+    meant = PACK.understand(half_heard, "rating")
+    assert meant == (Wish(intent, 0.85, half_heard) if is_asked_about else Unsure(Why.FAINT, half_heard))
+    assert PACK.understand(sure, "rating") == Wish(intent, 0.92, sure)
+
+
+def test_an_older_file_takes_every_wish_that_is_heard_enough(folder: Path) -> None:
+    edit(folder, "taken = 0.9", "", "questions/rating.toml")
+    later = heard("перезвоните", confidence=0.8)
+    assert Pack.read("ru", folder).understand(later, "rating") == Wish(Intent.LATER, 0.8, later)
 
 
 def test_a_copy_of_the_words_alone_is_tried_with_the_thresholds_in_force(tmp_path: Path) -> None:

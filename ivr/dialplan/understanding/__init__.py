@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ivr.dialplan.understanding.meaning import Intent, Meaning, Rating, Unsure, Why, Wish
+from ivr.dialplan.understanding.meaning import READ_BACK, Intent, Meaning, Rating, Unsure, Why, Wish
 from ivr.dialplan.understanding.pack import Pack
 
-__all__ = ["Intent", "Meaning", "Pack", "Rating", "Unsure", "Why", "Wish"]
+__all__ = ["READ_BACK", "Intent", "Meaning", "Pack", "Rating", "Unsure", "Why", "Wish"]

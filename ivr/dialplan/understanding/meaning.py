@@ -34,6 +34,11 @@ class Intent(StrEnum):
     YES = "yes"
 
 
+READ_BACK = frozenset({Intent.NOT_DONE, Intent.OPT_OUT})
+"""Wishes that weigh so much that they are asked about like a rating where the ears are not sure: a ticket is opened
+again, or a number never rung any more, on no half-heard word."""
+
+
 class Why(StrEnum):
     """Why it is not sure what somebody meant."""
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ivr.dialplan.understanding import sentence, thresholds, vocabulary
-from ivr.dialplan.understanding.meaning import Intent, Meaning, Rating, Unsure, Why, Wish
+from ivr.dialplan.understanding.meaning import READ_BACK, Intent, Meaning, Rating, Unsure, Why, Wish
 from ivr.dialplan.understanding.sentence import Piece
 from ivr.dialplan.understanding.thresholds import Thresholds
 from ivr.dialplan.understanding.vocabulary import Lexicon, Role, Vocabulary, plain
@@ -308,14 +308,20 @@ def _doubt(
     meaning: Rating | Wish, said: Sequence[Word], pieces: Sequence[Piece], limits: Thresholds
 ) -> Why | None:
     """What speaks against it in the sound; of a wish only its own words must be certain."""
+    enough = _enough(meaning, pieces, limits)
     if not _is_answer(meaning):
-        return Why.FAINT if meaning.confidence < limits.enough else None
-    is_a_mark = isinstance(meaning, Rating) and meaning.also is None and _has_mark(pieces)
-    enough = limits.ask if is_a_mark else limits.enough  # «хорошо» is said of anything
+        return Why.FAINT if meaning.confidence < enough else None
     if min(meaning.confidence, *(word.confidence for word in said)) < enough:
         return Why.FAINT
     lasts = limits.spoken_in(letters=sum(len(word.text) for word in said))
     return Why.OTHER_SPEECH if meaning.heard.seconds > lasts else None
+
+
+def _enough(meaning: Rating | Wish, pieces: Sequence[Piece], limits: Thresholds) -> float:
+    """What is read back may be less certain, a mark above all: «хорошо» is said of anything."""
+    if isinstance(meaning, Wish):
+        return limits.enough if meaning.intent in READ_BACK else limits.taken
+    return limits.ask if meaning.also is None and _has_mark(pieces) else limits.enough
 
 
 def _has_mark(pieces: Sequence[Piece]) -> bool:

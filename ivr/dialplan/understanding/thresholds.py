@@ -10,8 +10,16 @@ from pathlib import Path
 from ivr.errors import DialplanError, did_you_mean
 
 REFUSED = "the thresholds of understanding are refused"
-AT_MOST: Mapping[str, float] = {"sure": 1, "enough": 1, "ask": 1, "pause": 10, "letter": 10, "breath": 1}
-MAY_BE_MISSING = frozenset({"ask"})
+AT_MOST: Mapping[str, float] = {
+    "sure": 1,
+    "enough": 1,
+    "taken": 1,
+    "ask": 1,
+    "pause": 10,
+    "letter": 10,
+    "breath": 1,
+}
+MAY_BE_MISSING = frozenset({"ask", "taken"})
 MAY_BE_NOTHING = frozenset({"breath"})
 
 
@@ -22,10 +30,12 @@ class Thresholds:
     sure: float
     """Confidence from which a rating need not be read back."""
     enough: float
-    """Confidence below which nothing is understood, but for a mark."""
+    """Confidence from which what is read back is understood, but for a mark: a judgement, a wish that weighs much."""
+    taken: float
+    """Confidence from which another wish is taken, a yes and a no. As `enough` where it is missing."""
     ask: float
     """Confidence from which a mark is worth reading back, even where it was rather nothing that means anything. As
-    `enough` where the file does not say."""
+    `enough` where it is missing."""
     pause: float
     """Seconds of a stretch of speech that need no words."""
     letter: float
@@ -53,7 +63,7 @@ def read(path: Path) -> Thresholds:
         if key in data and not _fits(key, data[key])
     ]
     if not problems:
-        data.setdefault("ask", data["enough"])
+        data = dict.fromkeys(MAY_BE_MISSING, data["enough"]) | data
         problems = [
             f"{where}: {higher} ({data[higher]:g}) is below {lower} ({data[lower]:g})"
             for higher, lower in (("sure", "enough"), ("sure", "ask"))
