@@ -231,7 +231,7 @@ class _Talk:
                 return self.go_by(reply)
 
     async def make_sure(self, wish: Wants) -> Step:
-        """«Работа не сделана, верно?»"""
+        """«Работа не выполнена, верно?»"""
         self.half_heard = wish.detail
         reply = await self.hear(f"survey_confirm_{wish.intent}", about="yes_no")
         self.half_heard = {}

@@ -55,15 +55,15 @@ class Judged:
     @property
     def wrong(self) -> bool:
         """Taken for something that was not said, and not asked whether that is right."""
-        return not self.read_back and self._is_another
+        return not self.read_back and self.is_another
 
     @property
     def doubted(self) -> bool:
         """Taken for something that was not said, but the person is asked whether that is right."""
-        return self.read_back and self._is_another
+        return self.read_back and self.is_another
 
     @property
-    def _is_another(self) -> bool:
+    def is_another(self) -> bool:
         return not self.is_nothing and self.outcome not in {self.phrase.means, *self.phrase.also}
 
     @property
@@ -113,7 +113,7 @@ async def judged(
         outcome=outcome,
         at_once=at_once,
         confidence=confidence,
-        read_back=outcome in {*RATINGS, *READ_BACK} and confidence < pack.sure,
+        read_back=outcome in {*RATINGS, *READ_BACK} and confidence < pack.thresholds[phrase.asked].sure,
         began=began[0] if began else None,
         decided=decided if decided is not None else heard[-1][0] - sound.ends if heard else None,
     )

@@ -137,7 +137,7 @@ COLUMNS = (*RATINGS, "its intent", "another", UNSURE, SILENCE)
 def _column(one: Judged) -> str:
     if one.outcome in {*RATINGS, UNSURE, SILENCE}:
         return one.outcome
-    return "another" if one.wrong else "its intent"
+    return "another" if one.is_another else "its intent"
 
 
 def answers(judged: Sequence[Judged]) -> list[Judged]:

@@ -197,7 +197,7 @@ def _mistakes(measured: Measured) -> str:
         return "None."
     lines = [
         f"- {one.clip}: means {one.phrase.means}, taken for {one.outcome} "
-        f"({one.confidence:.2f}{', read back' if one.read_back else ''}); heard "
+        f"({one.confidence:.2f}); heard "
         + " / ".join(" ".join(word.text for word in stretch) for stretch in one.words)
         for one in sorted(mistakes, key=lambda one: not one.wrong_rating)[:SHOWN]
     ]

@@ -85,12 +85,9 @@ def _about(model: Path, ears: Vosk, pack: Pack) -> Iterator[str]:
         yield f"calibrated on {ears.calibration.made_on or 'nobody says what'}"
         limits, most = pack.thresholds["rating"], ears.calibration.of(1.0)
         if most < limits.sure:
-            then = (
-                "every rating is read back"
-                if most >= pack.thresholds["yes_no"].enough
-                else "no rating is understood"
-            )
-            yield f"{most:.0%} is the surest it can be: {then}, see questions/rating.toml"
+            is_yes_heard = most >= pack.thresholds["yes_no"].taken
+            then = "read back" if is_yes_heard else "read back, and no «да» is sure enough to confirm it"
+            yield f"{most:.0%} is the surest it can be: every rating is {then}, see questions/rating.toml"
     if not ears.knows_lengths:
         yield "it does not tell how long a word was: no breath beside a rating is forgiven"
     yield f"licence: {licence(model) or 'its folder says nothing'}"

@@ -371,6 +371,7 @@ def judged(
     text: str = "пять",
     heard: str = "пять",
     condition: Condition = CLEAN,
+    read_back: bool = False,
 ) -> Judged:
     phrase = Phrase(text, means, means, also)
     return Judged(
@@ -379,7 +380,7 @@ def judged(
         outcome=outcome,
         at_once=at_once,
         confidence=0.9,
-        read_back=False,
+        read_back=read_back,
         began=0.1,
         decided=0.3,
     )
@@ -391,6 +392,14 @@ def test_a_rating_is_accepted_when_it_is_the_one_that_was_said() -> None:
     assert judged("5", "4").wrong
     assert not judged("5", UNSURE).accepted
     assert not judged("5", UNSURE).wrong
+
+
+def test_a_wish_that_was_misheard_and_is_asked_about_is_doubted_and_no_mistake() -> None:
+    one = judged("1", "not_done", read_back=True)
+    assert one.doubted
+    assert not one.wrong
+    (row,) = confusion([one])
+    assert row[COLUMNS.index("another") + 2] == "1"
 
 
 def test_what_was_understood_only_when_asked_again_is_not_accepted() -> None:

@@ -108,4 +108,5 @@ def test_it_says_when_no_answer_could_ever_be_sure(
     hears(8_000, Calibration(((0.0, 0.1), (1.0, 0.9)), "few words"))
     assert "  90% is the surest it can be: every rating is read back, see questions/rating.toml\n" in said()
     hears(8_000, Calibration(((0.0, 0.1), (1.0, 0.6)), "few words"))
-    assert "  60% is the surest it can be: no rating is understood, see questions/rating.toml\n" in said()
+    unconfirmed = "every rating is read back, and no «да» is sure enough to confirm it"
+    assert f"  60% is the surest it can be: {unconfirmed}, see questions/rating.toml\n" in said()

@@ -231,7 +231,10 @@ class Pack:
         return Unsure(value, heard)
 
     def _is_machines(self, words: Sequence[Word], question: str) -> bool:
-        """Does a machine say so much of itself in them that it matters little what else is there?"""
+        """Does a machine say so much of itself in them that it matters little what else is there?
+
+        `enough` will do: a machine cannot be asked, and who was taken for one is rung again.
+        """
         wish = sentence.foremost_wish(sentence.take_apart(words, self._lexicons[question]))
         if wish is None or wish.intent is not Intent.MACHINE:
             return False
