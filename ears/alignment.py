@@ -3,7 +3,7 @@
 Each phone is three states in a row, each state one Gaussian over cepstra and their slopes. It begins with the phones
 spread evenly over what is louder than the pauses, and is repeated: fit the Gaussians, find the likeliest path
 (Viterbi training, "hard EM"). A voice has Gaussians of its own after the first rounds. Silence may lie between
-words. A word that is said in several ways was said in the likeliest of them.
+words.
 
 Then what was said with pauses is cut at them: a piece for each word or phrase.
 """
@@ -14,7 +14,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from multiprocessing import get_context
@@ -78,14 +78,12 @@ class _Path:
     def of(cls, words: Sequence[Phones]) -> _Path:
         states, owners = [0, 1, 2], [-1] * PARTS
         for number, phones in enumerate(words):
-            states += [*_states(phones), 0, 1, 2]
-            owners += [*[number] * PARTS * len(phones), *[-1] * PARTS]
+            for phone in phones:
+                states += [PARTS * _NUMBER[phone] + part for part in range(PARTS)]
+                owners += [number] * PARTS
+            states += [0, 1, 2]
+            owners += [-1] * PARTS
         return cls(np.array(states), np.array(owners))
-
-    @classmethod
-    def within(cls, word: Phones) -> _Path:
-        """Through the word alone."""
-        return cls(np.array(_states(word)), np.zeros(PARTS * len(word), np.int64))
 
     @property
     def may_be_skipped(self) -> npt.NDArray[np.bool_]:
@@ -93,10 +91,6 @@ class _Path:
         inner = np.zeros(len(self.states), bool)
         inner[PARTS:-PARTS] = self.words[PARTS:-PARTS] < 0
         return inner
-
-
-def _states(phones: Phones) -> list[int]:
-    return [PARTS * _NUMBER[phone] + part for phone in phones for part in range(PARTS)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,53 +112,16 @@ def align(spoken: Iterable[Spoken], lexicon: Mapping[str, tuple[Phones, ...]]) -
         some = [one for each in voices.values() for one in each[:: max(1, len(each) // SHARE)]]
         common = _trained(some, [_evenly(one) for one in some], TOGETHER)
         for each in tqdm(
-            pool.map(partial(_voice, common, lexicon), voices.values()), total=len(voices), unit=" voices"
+            pool.map(partial(_voice, common), voices.values()), total=len(voices), unit=" voices"
         ):
             yield from each
 
 
-def _voice(
-    common: _Gaussians, lexicon: Mapping[str, tuple[Phones, ...]], pieces: Sequence[_Piece]
-) -> list[Aligned]:
+def _voice(common: _Gaussians, pieces: Sequence[_Piece]) -> list[Aligned]:
     few = pieces[:: max(1, len(pieces) // (2 * SHARE))]
     own = _trained(few, _best(few, common), ALONE) if len(few) >= SHARE // 4 else common
-    said = _as_said(pieces, own, lexicon)
-    found = zip(said, _best(said, own), strict=True)
+    found = zip(pieces, _best(pieces, own), strict=True)
     return [part for piece, at in found if at is not None for part in _cut(piece, at)]
-
-
-def _as_said(
-    pieces: Sequence[_Piece], gaussians: _Gaussians, lexicon: Mapping[str, tuple[Phones, ...]]
-) -> list[_Piece]:
-    """With each word in the way it was said in: «не» has a stress by itself, and none before another word."""
-    words = [
-        (index, number, piece.frames[owners == number])
-        for index, (piece, at) in enumerate(zip(pieces, _best(pieces, gaussians), strict=True))
-        if at is not None
-        for owners in (piece.path.words[at],)
-        for number, word in enumerate(piece.spoken.words)
-        if len(lexicon[word]) > 1
-    ]
-    tried = [
-        replace(pieces[index], frames=frames, path=_Path.within(way))
-        for index, number, frames in words
-        for way in lexicon[pieces[index].spoken.words[number]]
-    ]
-    likely = iter(_likelihoods(tried, gaussians))
-    ways = [[lexicon[word][0] for word in piece.spoken.words] for piece in pieces]
-    for index, number, _ in words:
-        each = {way: next(likely) for way in lexicon[pieces[index].spoken.words[number]]}
-        ways[index][number] = max(each, key=each.__getitem__)
-    return [replace(piece, path=_Path.of(said)) for piece, said in zip(pieces, ways, strict=True)]
-
-
-def _likelihoods(pieces: Sequence[_Piece], gaussians: _Gaussians) -> Iterator[float]:
-    """Of each along its likeliest path."""
-    for one, at in zip(pieces, _best(pieces, gaussians), strict=True):
-        if at is None:
-            yield NEVER
-        else:
-            yield float(gaussians.likelihoods(one.frames)[np.arange(len(at)), one.path.states[at]].sum())
 
 
 def _piece(spoken: Spoken, lexicon: Mapping[str, tuple[Phones, ...]]) -> _Piece:

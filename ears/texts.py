@@ -18,9 +18,7 @@ VITAL_TIMES = 9
 """How often a vital word is said, against once."""
 OTHER = 0.5
 """The share of the words for other speech that a voice says."""
-PHRASES = 800
-MARKS = 250
-"""Marks with something around them: what most people answer."""
+PHRASES = 1_000
 SENTENCES = 400
 CARRIED = 0.3
 """Of the phrases so many have something said before or after them, as people do."""
@@ -65,15 +63,13 @@ def plan(
     chance.shuffle(words)
     chance.shuffle(vital)
     phrases = [text for text in vocabulary.phrases if text not in avoid]
-    phrases = [_carried(text, chance, avoid) for text in _sample(phrases, PHRASES * says, chance)]
-    phrases += _sample([text for text in vocabulary.marks if text not in avoid], MARKS * says, chance)
-    talk = _sample(sentences, SENTENCES * says, chance)
+    phrases = [
+        _carried(text, chance, avoid)
+        for text in chance.sample(phrases, min(len(phrases), int(PHRASES * says)))
+    ]
+    talk = chance.sample(sentences, min(len(sentences), int(SENTENCES * says)))
     lists = [*_lists(words, LIST), *_lists(vital, LIST), *_lists(phrases, PHRASES_A_LIST), *talk]
     return [Line(text, _some(SPEED, chance), _some(PITCH, chance)) for text in lists]
-
-
-def _sample(items: Sequence[str], count: float, chance: random.Random) -> list[str]:
-    return chance.sample(items, min(len(items), int(count)))
 
 
 def _lists(items: Sequence[str], length: int) -> Iterator[str]:

@@ -28,8 +28,6 @@ class Vocabulary:
     """Words for `[unk]`: what people say beside them."""
     phrases: tuple[str, ...]
     """What the robot listens for, several words each."""
-    marks: tuple[str, ...] = ()
-    """«Ставлю пять», «пять с плюсом»: a mark and what people say before or after it."""
 
 
 def vocabulary(folder: Path = HERE, pack: Pack | None = None) -> Vocabulary:
@@ -50,12 +48,6 @@ def vocabulary(folder: Path = HERE, pack: Pack | None = None) -> Vocabulary:
         ),
         other=tuple(dict.fromkeys(word for word in lines(folder / "other.txt") if word not in known)),
         phrases=tuple(sorted(text for text in meant if " " in text)),
-        marks=tuple(
-            text
-            for mark in sorted(mark for mark, phrase in meant.items() if phrase.role is Role.MARK)
-            for around in pack.vocabulary.around
-            for text in (f"{around} {mark}", f"{mark} {around}")
-        ),
     )
 
 

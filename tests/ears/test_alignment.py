@@ -123,19 +123,6 @@ def test_words_said_without_a_pause_stay_in_one_piece_and_no_silence_is_put_betw
     assert np.mean([(labels == SILENCE).any() for labels in inside]) < 0.1
 
 
-def test_a_word_of_several_ways_is_aligned_in_the_way_it_was_said() -> None:
-    dice = np.random.default_rng(7)
-    truths = [
-        made_up(f"toy+{number}", ["а", "и", "у", "аи" if number % 3 else "уа"], dice) for number in range(60)
-    ]
-    spoken = [Spoken(one.voice, ("а", "и", "у", "эй"), one.pcm) for one, _ in truths]
-    pieces = list(align(spoken, {**LEXICON, "эй": (("A", "I"), ("U", "A"))}))
-    assert {piece.words for piece in pieces} == {("а",), ("и",), ("у",), ("эй",)}
-    for one, truth in truths:
-        (found,) = [piece for piece in pieces if piece.voice == one.voice and piece.words == ("эй",)]
-        assert [phone for _, _, phone in runs(found.labels)] == [phone for _, _, phone in truth[3:]]
-
-
 def test_a_piece_with_more_states_than_frames_is_left_out(
     utterances: list[tuple[Spoken, list[Segment]]],
 ) -> None:
