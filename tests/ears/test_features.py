@@ -105,7 +105,8 @@ def test_a_mouth_of_another_shape_moves_some_tones_and_not_others() -> None:
 
 def test_windows_may_begin_anywhere() -> None:
     sound = some_speech()
-    np.testing.assert_array_equal(mfcc(sound, at=np.array([0, 160, 80])), mfcc(sound)[[0, 2, 1]])
+    # the last digits are the processor's: it multiplies a few rows in another order than many
+    np.testing.assert_allclose(mfcc(sound, at=np.array([0, 160, 80])), mfcc(sound)[[0, 2, 1]], atol=1e-3)
 
 
 @pytest.mark.parametrize(
