@@ -47,6 +47,7 @@ from ivr.speech import calibration
 
 COMMAND = "make ears"
 TRANSCRIPTS = "usr/share/doc/asterisk-core-sounds-ru/core-sounds-ru.txt.gz"
+VOICES = "usr/share/RHVoice"
 LEAST_RIGHT = 0.85
 """Of the answers kept for the trial; a model below that takes no other's place."""
 
@@ -57,8 +58,8 @@ class Workshop:
 
     folder: Path
     native: Native
-    recordings: Path
-    """Where Debian's festvox-ru and asterisk-core-sounds-ru are unpacked."""
+    fetched: Path
+    """Where what only teaches is unpacked (`packages.txt`): people's recordings, Ukrainian voices."""
     recipe: Recipe
     share: float = 1.0
     """Of what there is to say; less only to try the tools."""
@@ -107,7 +108,8 @@ class Workshop:
                 source.name, words.vocabulary, sentences, self.share * source.says, self.recipe.seed, avoid
             )
             with self.spent.on(f"speech of {source.name}", _digest(source, said)):
-                packs += synthesise(source, said, self.native, folder, words.say)
+                voices = self.fetched / VOICES if source.package == "rhvoice-ukrainian" else None
+                packs += synthesise(source, said, self.native, folder, words.say, voices)
         self.say(f"speech: {sum(one.seconds for one in kept(packs)) / 3600:.1f} h in {len(packs)} packs")
         return packs
 
@@ -115,9 +117,9 @@ class Workshop:
         file = self.folder / "speech" / f"{source.name}-000-{_digest(source)}.npz"
         if not file.exists():
             if source.package == "festvox-ru":
-                spoken = festival_recordings(source, self.recordings)
+                spoken = festival_recordings(source, self.fetched)
             else:
-                transcripts = gzip.decompress((self.recordings / TRANSCRIPTS).read_bytes()).decode()
+                transcripts = gzip.decompress((self.fetched / TRANSCRIPTS).read_bytes()).decode()
                 spoken = asterisk_prompts(source, self.native.sounds, transcripts)
             write_pack(file, spoken[: max(1, round(len(spoken) * self.share))])
         return file
@@ -243,9 +245,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = Settings.read()
         folder = (asked.folder or settings.home / ("ears-short" if asked.short else "ears")).resolve()
         native = Native(settings.native or settings.home / "native" / "root")
-        recordings = settings.home / "ears" / "native" / "root"
+        fetched = settings.home / "ears" / "native" / "root"
         recipe = Recipe(asked.seed, 1, 1, 1) if asked.short else Recipe(asked.seed)
-        workshop = Workshop(folder, native, recordings, recipe, share=0.01 if asked.short else 1.0)
+        workshop = Workshop(folder, native, fetched, recipe, share=0.01 if asked.short else 1.0)
         workshop.make((asked.into or folder / "model").resolve())
     except (DozvonError, OSError) as error:
         print(f"{COMMAND}: {error}", file=sys.stderr)

@@ -25,7 +25,7 @@ import soxr
 from tqdm import tqdm
 
 from appliance.native import Native
-from ears import rutts
+from ears import rutts, ukrainian
 from ears.texts import Line
 from ivr.errors import MissingPart
 from ivr.speech.pronounce import Phones
@@ -54,6 +54,8 @@ class Source:
     kept_out: tuple[str, ...] = ()
     """Variants that are not learned from."""
     package: str = "rhvoice-russian"
+    language: str = "russian"
+    """That its engine takes it to speak; in another it says Russian words with an accent."""
     of: str = ""
     times: int = 1
     """How often it is gone through in one copy, so that few recordings weigh more."""
@@ -129,25 +131,25 @@ class Speaker:
     source: Source
     native: Native
     environment: Mapping[str, str]
-    accented: Mapping[str, str]
-    """Words with their stress marked, for ru_tts."""
+    spelled: Mapping[str, str]
+    """Words as this voice must have them written, where that is not as they are."""
 
     def say(self, line: Line) -> Spoken:
         variant = self._variant(line)
         name = f"{self.source.name}+{variant}" if variant else self.source.name
+        text = re.sub(r"[а-яё-]+", lambda word: self.spelled.get(word[0], word[0]), line.text)
         if self.source.engine == "ru_tts":
-            text = re.sub(r"[а-яё-]+", lambda word: self.accented.get(word[0], word[0]), line.text)
             sound = rutts.say(text, woman=variant == "woman", speed=line.speed, pitch=line.pitch)
             return Spoken(name, line.words, _pcm(sound, rutts.RATE))
-        sound, rate = self._by_program(line, variant)
+        sound, rate = self._by_program(line, text, variant)
         return Spoken(name, line.words, _pcm(sound, rate))
 
-    def _by_program(self, line: Line, variant: str) -> tuple[npt.NDArray[np.float32], int]:
+    def _by_program(self, line: Line, text: str, variant: str) -> tuple[npt.NDArray[np.float32], int]:
         with tempfile.TemporaryDirectory(prefix="ears-") as folder:
             wav = Path(folder, "spoken.wav")
             done = subprocess.run(
                 self._command(line, wav, variant),
-                input=line.text.encode(),
+                input=text.encode(),
                 env=dict(self.environment),
                 capture_output=True,
                 timeout=PATIENCE,
@@ -183,15 +185,20 @@ class Speaker:
 
 
 def synthesise(
-    source: Source, lines: Sequence[Line], native: Native, folder: Path, pronounce: Say
+    source: Source,
+    lines: Sequence[Line],
+    native: Native,
+    folder: Path,
+    pronounce: Say,
+    voices: Path | None = None,
 ) -> list[Path]:
-    """Let a voice say its lines; returns the packs. `pronounce`: how words are said."""
-    accented = {}
-    if source.engine == "ru_tts":
-        accented = rutts.accented(pronounce({word for line in lines for word in line.words}))
-    speaker = Speaker(source, native, {**os.environ, **native.environment()}, accented)
+    """Let a voice say its lines; returns the packs. `pronounce`: how words are said; `voices`: where RHVoice's data
+    is, if not beside its program."""
+    spelled = _spelled(source, lines, pronounce)
+    elsewhere = {"RHVOICE_DATA_PATH": str(voices)} if voices else {}
+    speaker = Speaker(source, native, {**native.environment(), **elsewhere}, spelled)
     packs = {
-        _pack(source, at, lines[at : at + PACK], accented): lines[at : at + PACK]
+        _pack(source, at, lines[at : at + PACK], spelled): lines[at : at + PACK]
         for at in range(0, len(lines), PACK)
     }
     with (
@@ -205,9 +212,19 @@ def synthesise(
     return [folder / name for name in packs]
 
 
-def _pack(source: Source, at: int, lines: Sequence[Line], accented: Mapping[str, str]) -> str:
-    stressed = [accented[word] for line in lines for word in line.words if word in accented]
-    digest = hashlib.sha256(repr((source, lines, stressed)).encode()).hexdigest()[:12]
+def _spelled(source: Source, lines: Sequence[Line], pronounce: Say) -> dict[str, str]:
+    """As `Speaker` wants the words of these lines."""
+    words = {word for line in lines for word in line.words}
+    if source.engine == "ru_tts":
+        return rutts.accented(pronounce(words))
+    if source.language == "ukrainian":
+        return ukrainian.spelled(pronounce(words))
+    return {}
+
+
+def _pack(source: Source, at: int, lines: Sequence[Line], spelled: Mapping[str, str]) -> str:
+    written = [spelled[word] for line in lines for word in line.words if word in spelled]
+    digest = hashlib.sha256(repr((source, lines, written)).encode()).hexdigest()[:12]
     return f"{source.name}-{at // PACK:03}-{digest}.npz"
 
 

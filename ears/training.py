@@ -27,7 +27,7 @@ from ears.network import STRIDE, Network, Sequences, by_moment, keep_narrow_orth
 
 COPIES = 5
 """Times each piece of speech is spoilt anew."""
-BY_MOMENT, BY_UTTERANCE = 7, 9
+BY_MOMENT, BY_UTTERANCE = 7, 8
 """Rounds through a copy, taught by each moment; then by whole utterances."""
 BATCH = 120 * SECOND
 """Frames."""

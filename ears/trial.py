@@ -25,7 +25,7 @@ from ivr.speech.ears import Vosk, open_ears
 
 RESERVED = 33
 """One piece in so many is kept from the learning."""
-TAKES = 6
+TAKES = 18
 """Times each piece is heard, spoilt in another way."""
 OF_EACH = 64
 """Pieces of one source at most: what is true of the many mouths of a machine is not of people."""
