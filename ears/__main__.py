@@ -108,7 +108,7 @@ class Workshop:
                 source.name, words.vocabulary, sentences, self.share * source.says, self.recipe.seed, avoid
             )
             with self.spent.on(f"speech of {source.name}", _digest(source, said)):
-                voices = self.fetched / VOICES if source.package == "rhvoice-ukrainian" else None
+                voices = self.fetched / VOICES if source.language == "ukrainian" else None
                 packs += synthesise(source, said, self.native, folder, words.say, voices)
         self.say(f"speech: {sum(one.seconds for one in kept(packs)) / 3600:.1f} h in {len(packs)} packs")
         return packs

@@ -34,7 +34,8 @@ def spelled(said: Mapping[str, Sequence[Phones]]) -> dict[str, str]:
 
 
 def in_letters(phones: Phones) -> str:
-    """
+    """One word.
+
     >>> in_letters(("p;", "A", "t;"))
     'піа́ть'
     """
