@@ -46,7 +46,7 @@ bench:
 	@$(PY) -m bench
 
 bench-speech:
-	$(SETUP) appliance
+	$(SETUP) appliance,bench
 	@$(PY) -m bench.speech
 
 ears:

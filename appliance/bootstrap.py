@@ -38,7 +38,11 @@ from ivr.errors import MissingPart
 
 PROJECT = Path(__file__).resolve().parent.parent
 PACKAGES = Path(__file__).with_name("packages.txt")
-EARS_PACKAGES = PROJECT / "ears" / "packages.txt"
+MORE_PACKAGES = {
+    "ears": PROJECT / "ears" / "packages.txt",
+    "bench": PROJECT / "bench" / "speech" / "packages.txt",
+}
+"""What some extras take besides; unpacked into `var/EXTRA/native`, apart from what serves."""
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 ASTERISK_MAJOR = 22
@@ -81,7 +85,8 @@ def prepare(var: Path, extras: frozenset[str]) -> None:
     if sys.version_info < (3, 11):  # noqa: UP036 - it is the system's python3 that runs this
         raise MissingPart("Python", f"{sys.executable} is older than 3.11", "make PYTHON=/path/to/python3.11")
     tree = Tree(var / "native", Plan.read(PACKAGES))
-    trees = [tree, Tree(var / "ears" / "native", Plan.read(EARS_PACKAGES))] if "ears" in extras else [tree]
+    more = [extra for extra in MORE_PACKAGES if extra in extras]
+    trees = [tree, *(Tree(var / extra / "native", Plan.read(MORE_PACKAGES[extra])) for extra in more)]
     packages = PythonPackages(var / "venv", extras)
     if all(each.is_there() for each in trees) and packages.are_there():
         return

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.speech import bargein, capacity, clips, judge, people, report, streams
+from bench.speech import bargein, capacity, clips, judge, people, pictures, report, streams
 from bench.speech.capacity import Kind, Step
 from bench.speech.clips import NONE, Clip, Phrase, Spoken, Studio
 from bench.speech.measured import Measured
@@ -36,7 +36,7 @@ from ivr.settings import Settings
 from ivr.speech import calibration
 from ivr.speech.models import choose_model
 
-PARTS = ("table", "latency", "bargein", "capacity", "streams")
+PARTS = ("table", "pictures", "latency", "bargein", "capacity", "streams")
 PROJECT = Path(__file__).resolve().parents[2]
 DOCUMENT = PROJECT / "docs" / "speech.md"
 PROMPT_VOICE = "anna"
@@ -82,6 +82,8 @@ class BenchSpeech:
         native = clips.native_tree(settings.native or settings.home / "native" / "root")
         known = clips.voices_for(*(model.name for model in models))
         used = known.training if voices == "training" else known.held_out
+        self._settings, self._models = settings, models
+        self._pictures = pictures.pictures(settings.home / "bench" / "native" / "root")
         self._phrases = clips.read_phrases()
         if voices == "held-out":
             self._phrases += people.digits(native.sounds)
@@ -141,6 +143,11 @@ class BenchSpeech:
             with clips.progress(len(self._clips), measured.model) as bar:
                 measured.judged = judge.hear_all(bench, self._clips, bar)
             measured.unpaced = time.perf_counter() - began
+
+    def pictures(self) -> None:
+        say(f"{len(self._pictures)} words of two people whom nobody learned from")
+        for model, measured in zip(self._models, self.measured, strict=True):
+            measured.named = pictures.measure(model, self._pictures, self._settings)
 
     def latency(self) -> None:
         say(f"{CLOCK_CALLS} calls by the clock, {self._plan.clock:.0f} s")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from bench.speech import spoil
 from bench.speech.clips import NONE, RATINGS, Clip, Phrase
 from ivr.dialplan.understanding import READ_BACK, Pack, Rating, Wish
-from ivr.heard import Heard, Noise, Word
+from ivr.heard import Heard, Noise, Question, Word
 from ivr.speech.activity import Detectors
 from ivr.speech.ears import Recogniser
 from ivr.speech.listener import Listener, SpeechBegan
@@ -76,11 +76,11 @@ class Judged:
 
 
 async def listen(
-    ears: Recogniser, detectors: Detectors, pack: Pack, asked: str, frames: Iterable[bytes]
+    ears: Recogniser, detectors: Detectors, question: Question, frames: Iterable[bytes]
 ) -> list[tuple[float, SpeechBegan | Heard | Noise]]:
     """All that the listener tells, and after how many seconds of sound."""
     listener = Listener(ears, detectors)
-    listener.expect(pack.question(asked))
+    listener.expect(question)
     told: list[tuple[float, SpeechBegan | Heard | Noise]] = []
     try:
         for number, frame in enumerate(frames, start=1):
@@ -97,7 +97,7 @@ async def judged(
     clip: Clip, sound: spoil.Received, ears: Recogniser, detectors: Detectors, pack: Pack
 ) -> Judged:
     phrase = clip.spoken.phrase
-    told = await listen(ears, detectors, pack, phrase.asked, sound.frames)
+    told = await listen(ears, detectors, pack.question(phrase.asked), sound.frames)
     began = [at - sound.begins for at, event in told if isinstance(event, SpeechBegan)]
     heard = [(at, event) for at, event in told if isinstance(event, Heard)]
     outcome, confidence, decided, at_once = UNSURE if began else SILENCE, 0.0, None, False

