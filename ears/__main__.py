@@ -17,7 +17,6 @@ broken off goes on. The same seed gives the same model.
 from __future__ import annotations
 
 import argparse
-import gzip
 import hashlib
 import os
 import shutil
@@ -29,12 +28,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 from appliance.native import Native
-from ears import alignment, augmentation, features, morphing, network, speech, training
+from ears import alignment, augmentation, belarusian, features, morphing, network, people, speech, training
 from ears.alignment import Aligned, align, read_aligned, write_aligned
 from ears.card import LICENCE, NAME, machine, shares, write_card
 from ears.model import Words, write_model
 from ears.network import Network
-from ears.speech import Source, asterisk_prompts, festival_recordings, kept, sources, synthesise, write_pack
+from ears.speech import Source, kept, sources, synthesise, write_pack
 from ears.spent import Spent
 from ears.texts import plan
 from ears.training import Recipe, spoil_all, train
@@ -46,7 +45,6 @@ from ivr.settings import Settings
 from ivr.speech import calibration
 
 COMMAND = "make ears"
-TRANSCRIPTS = "usr/share/doc/asterisk-core-sounds-ru/core-sounds-ru.txt.gz"
 VOICES = "usr/share/RHVoice"
 LEAST_RIGHT = 0.85
 """Of the answers kept for the trial; a model below that takes no other's place."""
@@ -114,13 +112,13 @@ class Workshop:
         return packs
 
     def _recordings(self, source: Source) -> Path:
-        file = self.folder / "speech" / f"{source.name}-000-{_digest(source)}.npz"
+        file = (
+            self.folder
+            / "speech"
+            / f"{source.name}-000-{_digest(source, _source_of(people, belarusian))}.npz"
+        )
         if not file.exists():
-            if source.package == "festvox-ru":
-                spoken = festival_recordings(source, self.fetched)
-            else:
-                transcripts = gzip.decompress((self.fetched / TRANSCRIPTS).read_bytes()).decode()
-                spoken = asterisk_prompts(source, self.native.sounds, transcripts)
+            spoken = people.recordings(source, self.fetched, self.native.sounds)
             write_pack(file, spoken[: max(1, round(len(spoken) * self.share))])
         return file
 

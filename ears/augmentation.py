@@ -36,6 +36,8 @@ WOBBLE = 0.22
 WOBBLES = 0.25
 AROUND = 0.5
 """Seconds of quiet at most before and after."""
+DIES_AWAY, ECHO = (0.05, 0.7), (0.05, 0.8)
+"""Seconds in which a room is silent again, and how strong its sound is beside the voice's own."""
 LEVEL = (-50.0, -12.0)
 """Of the speech, dBFS."""
 SNR = (2.0, 35.0)
@@ -177,9 +179,9 @@ def _begins_late(clip: _Clip, chance: Chance) -> None:
 
 
 def _in_a_room(clip: _Clip, chance: Chance) -> None:
-    length = int(chance.uniform(0.05, 0.4) * RATE)
+    length = int(chance.uniform(*DIES_AWAY) * RATE)
     echo = chance.standard_normal(length) * np.exp(-6.9 * np.arange(length) / length)
-    echo *= chance.uniform(0.05, 0.4) / np.sqrt((echo**2).sum())
+    echo *= chance.uniform(*ECHO) / np.sqrt((echo**2).sum())
     echo[0] = 1
     clip.samples = _filtered(clip.samples, echo)
 

@@ -13,8 +13,9 @@ from ears.network import AHEAD, BACK
 from ears.speech import RATE, Source
 
 CARD, MADE = "README.md", "made.json"
-LICENCE = "CC-BY-SA-4.0"
-"""That of the one voice among the sources whose licence asks for the same again; the others allow it."""
+LICENCE = "GPL-3.0-or-later"
+"""The one that every source's licence leads to, whatever a model is of what it learned from: GPL 2 "or later" and LGPL 2.1
+allow it, CC-BY-SA 4.0 is compatible with it one way, the others ask for no licence of their own."""
 NAME = "dozvon-ru-8k"
 
 
@@ -77,8 +78,9 @@ Attribution: the recordings "ivrvoice" are the Russian prompts of Asterisk, spok
 recordings "nsh" are Copyright (c) 2005 Nickolay V. Shmyrev, all rights reserved, used under the permission of Debian's
 festvox-ru, which disclaims all warranties; "ru_tts" is Copyright (C) 1990, 1991 Speech Research Laboratory, Minsk, 2005
 Igor Poretsky, 2021 Boris Lobanov and Alexander Ivanov, 2025 Andrey Loginov (a Python package, the others are Debian's);
-voice "aleksandr-hq" and the other voices are RHVoice's. All were changed: cut, resampled, mixed with noise, and made into
-statistics.
+voice "aleksandr-hq" and the other voices are RHVoice's; the recordings "veber" and "buraya" are of Tux Paint's stamps,
+Copyright 2002-2022 by Bill Kendrick and contributors, spoken by Edwin Veber and Kseniya Buraya. All were changed: cut,
+resampled, mixed with noise, and made into statistics.
 
 ## What it is for, and what not
 

@@ -21,7 +21,7 @@ from torch import nn
 from ears.alignment import LABELS
 from ears.features import COEFFICIENTS
 
-WIDTH, MIDDLE = 320, 112
+WIDTH, MIDDLE = 384, 128
 FIRST = 4
 """Frames on each side that the first layer sees."""
 LAYERS = ((-3, 3), (-3, 3), (-3, 3), (-3, 3), (-6, 0), (-6, 0), (-6, 0))

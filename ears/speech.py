@@ -140,9 +140,9 @@ class Speaker:
         text = re.sub(r"[а-яё-]+", lambda word: self.spelled.get(word[0], word[0]), line.text)
         if self.source.engine == "ru_tts":
             sound = rutts.say(text, woman=variant == "woman", speed=line.speed, pitch=line.pitch)
-            return Spoken(name, line.words, _pcm(sound, rutts.RATE))
+            return Spoken(name, line.words, as_learned(sound, rutts.RATE))
         sound, rate = self._by_program(line, text, variant)
-        return Spoken(name, line.words, _pcm(sound, rate))
+        return Spoken(name, line.words, as_learned(sound, rate))
 
     def _by_program(self, line: Line, text: str, variant: str) -> tuple[npt.NDArray[np.float32], int]:
         with tempfile.TemporaryDirectory(prefix="ears-") as folder:
@@ -228,44 +228,7 @@ def _pack(source: Source, at: int, lines: Sequence[Line], spelled: Mapping[str, 
     return f"{source.name}-{at // PACK:03}-{digest}.npz"
 
 
-# People
-
-
-def festival_recordings(source: Source, root: Path) -> list[Spoken]:
-    """The sentences of Debian's festvox-ru; a `+` in their text marks a stress."""
-    folder = root / "usr/share/festival/voices/russian/msu_ru_nsh_clunits"
-    listed = (folder / "etc" / "txt.done.data").read_text("utf-8")
-    return [
-        recorded(source.name, folder / "wav" / f"{name}.wav", words(text.replace("+", "")))
-        for name, text in re.findall(r'^\( (\S+) "(.*)" \)', listed, re.MULTILINE)
-    ]
-
-
-def asterisk_prompts(source: Source, sounds: Path, transcripts: str) -> list[Spoken]:
-    """The prompts whose text is plain words; digits and the like are for testing."""
-    spoken = []
-    for name, text in re.findall(r"^([\w-]+):\s*(.+)$", transcripts, re.MULTILINE):
-        file = sounds / f"{name}.wav"
-        if file.exists() and not re.search(r"[0-9A-Za-z<>\[«/]", text):
-            spoken.append(recorded(source.name, file, words(text)))
-    return [one for one in spoken if one.words and one.seconds < LONGEST and not DIGITS & {*one.words}]
-
-
-DIGITS = frozenset("ноль один одна одну два две три четыре пять шесть семь восемь девять".split())  # noqa: SIM905
-LONGEST = 15.0
-"""Seconds; longer prompts are menus with digits in them."""
-
-
-def words(text: str) -> tuple[str, ...]:
-    return tuple(re.sub(r"[^а-яё-]+", " ", text.lower()).replace(" -", " ").replace("- ", " ").split())
-
-
-def recorded(voice: str, file: Path, said: tuple[str, ...]) -> Spoken:
-    sound = read_wav(file.read_bytes())
-    return Spoken(voice, said, _pcm(sound.samples, sound.rate))
-
-
-def _pcm(samples: npt.NDArray[np.float32], rate: int) -> PCM:
+def as_learned(samples: npt.NDArray[np.float32], rate: int) -> PCM:
     """At RATE, as loud as it can be, with a moment of quiet around it."""
     resampled = soxr.resample(samples, rate, RATE, quality="HQ")
     loudest = float(np.abs(resampled).max(initial=1e-6))

@@ -16,7 +16,7 @@ from ivr.errors import MissingPart
 from ivr.settings import Settings
 from ivr.speech.ears import from_alaw
 from ivr.speech.models import find_model
-from ivr.speech.sound import as_alaw, as_pcm
+from ivr.speech.sound import Sound, as_alaw, as_pcm, as_wav
 from ivr.speech.voice import Synthesiser, at_rate
 
 RATE = 8_000
@@ -33,6 +33,12 @@ def silence(seconds: float) -> Samples:
 def tone(hz: float, seconds: float, level: float = -20.0) -> Samples:
     moments = np.arange(round(seconds * RATE)) / RATE
     return (np.sqrt(2) * _loud(level) * np.sin(2 * np.pi * hz * moments)).astype(np.float32)
+
+
+def put_wav(file: Path, hz: float = 1000.0, seconds: float = 1.0) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(as_wav(Sound(tone(hz, seconds), RATE)))
+    return file
 
 
 def noise(seconds: float, level: float, seed: int = 1) -> Samples:

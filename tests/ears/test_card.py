@@ -36,7 +36,7 @@ def made() -> dict[str, Any]:
         piece("nsh", 1000),
     ]
     return {
-        "name": "dozvon-ru-8k", "licence": "CC-BY-SA-4.0", "command": "make ears", "seed": 17, "words": 1662,
+        "name": "dozvon-ru-8k", "licence": "GPL-3.0-or-later", "command": "make ears", "seed": 17, "words": 1662,
         "pieces": 4, "hours": 2.8, "copies": 4, "rounds": 8, "minutes": 42, "cores": 2, "machine": machine(),
         "parameters": 1_029_489, "labels": 49, "heard": "91.5% of 1234 words right",
         "versions": {"torch": "9.9.9", "numpy": "8.8.8"}, "sources": shares(sources(), pieces),
@@ -79,7 +79,7 @@ def test_the_card_says_how_it_was_made_and_what_it_heard(made: dict[str, Any]) -
         "numpy 8.8.8",
         "42 minutes",
         "91.5% of 1234",
-        "CC-BY-SA-4.0",
+        "Licence: GPL-3.0-or-later",
     ):
         assert said in text
     assert f"{10 * BACK} ms back and {10 * AHEAD} ms ahead" in text
@@ -89,6 +89,7 @@ def test_the_speakers_who_ask_for_it_are_attributed(made: dict[str, Any]) -> Non
     text = card(made)
     assert "ivrvoice.ru, CC-BY-3.0" in text.replace("\n", " ")
     assert "Nickolay V. Shmyrev" in text
+    assert "Edwin Veber and Kseniya Buraya" in text
 
 
 def test_the_card_is_beside_the_model_for_people_and_for_programs(

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import gzip
 import os
 import tomllib
 from collections.abc import Iterable
@@ -18,20 +17,14 @@ from ears.speech import (
     Speaker,
     Spoken,
     _pack,
-    asterisk_prompts,
-    festival_recordings,
     read_pack,
-    recorded,
     sources,
     synthesise,
-    words,
     write_pack,
 )
 from ears.texts import Line
-from ivr.settings import Settings
 from ivr.speech.pronounce import PHONES, Phones
-from ivr.speech.sound import Samples, Sound, as_wav
-from tests.sounds import tone
+from ivr.speech.sound import Samples
 
 ALLOWED = {
     "GPL-2.0-or-later", "GPL-3.0-or-later", "LGPL-2.1-only", "MIT", "CC-BY-3.0", "CC-BY-SA-4.0",
@@ -44,12 +37,6 @@ VOICES = Path(__file__).resolve().parents[2] / "bench" / "speech" / "models.toml
 @pytest.fixture
 def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
-
-
-def put_wav(file: Path, hz: float = 1000.0, seconds: float = 1.0) -> Path:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(as_wav(Sound(tone(hz, seconds), 8000)))
-    return file
 
 
 # whose speech
@@ -250,56 +237,3 @@ def test_a_line_is_always_said_by_the_same_mouth_and_lines_by_all_of_them() -> N
     mouths = [speaker._variant(Line(f"слово {chr(code)}")) for code in range(ord("а"), ord("я"))]
     assert set(mouths) == {"m1", "m2", "m5"}
     assert mouths == [speaker._variant(Line(f"слово {chr(code)}")) for code in range(ord("а"), ord("я"))]
-
-
-# people
-
-
-def test_a_recording_becomes_12_khz_with_a_moment_of_quiet_around_it(tmp_path: Path) -> None:
-    one = recorded("nsh", put_wav(tmp_path / "a.wav"), ("а",))
-    assert len(one.pcm) == pytest.approx(12_000 * 1.4, abs=2)
-    loudest = np.abs(np.fft.rfft(one.pcm[RATE // 5 : RATE // 5 + RATE])).argmax()
-    assert loudest == 1000
-    assert np.abs(one.pcm).max() / 32767 == pytest.approx(0.7, abs=0.02)
-
-
-def test_festivals_sentences_are_read_without_their_stress_marks(tmp_path: Path) -> None:
-    folder = tmp_path / "usr/share/festival/voices/russian/msu_ru_nsh_clunits"
-    put_wav(folder / "wav" / "ru_1.wav")
-    (folder / "etc").mkdir()
-    (folder / "etc" / "txt.done.data").write_text('( ru_1 "Дал+екий л+ес, кто-то - там." )\n', "utf-8")
-    (one,) = festival_recordings(Source("nsh", "x"), tmp_path)
-    assert one.words == ("далекий", "лес", "кто-то", "там")
-
-
-def test_prompts_with_digits_are_left_for_testing(tmp_path: Path) -> None:
-    for name in ("hello", "option", "digits/1", "long", "greet"):
-        put_wav(tmp_path / f"{name}.wav", seconds=20 if name == "long" else 0.5)
-    transcripts = (
-        "hello: Добрый день!\noption: Нажмите 1\ndigits/1: один\nlong: слова и слова\n"
-        "absent: нет такого\ngreet: [гудок] да\n"
-    )
-    taken = asterisk_prompts(Source("ivrvoice", "CC-BY-3.0"), tmp_path, transcripts)
-    assert [one.words for one in taken] == [("добрый", "день")]
-
-
-def test_a_digit_that_a_prompt_says_as_a_word_is_left_for_testing_too(tmp_path: Path) -> None:
-    put_wav(tmp_path / "folder.wav", seconds=0.5)
-    assert asterisk_prompts(Source("ivrvoice", "CC-BY-3.0"), tmp_path, "folder: Директория пять\n") == []
-
-
-def test_no_digit_of_the_real_prompts_is_learned_from(native: Native) -> None:
-    recordings = Settings().home / "ears" / "native" / "root"
-    listed = recordings / "usr/share/doc/asterisk-core-sounds-ru/core-sounds-ru.txt.gz"
-    if not listed.exists():
-        pytest.skip(f"no transcripts in {recordings}: make ears unpacks them")
-    transcripts = gzip.decompress(listed.read_bytes()).decode()
-    taken = asterisk_prompts(Source("ivrvoice", "CC-BY-3.0"), native.sounds, transcripts)
-    digits = {recorded("", file, ()).pcm.tobytes() for file in (native.sounds / "digits").glob("?.wav")}
-    assert taken
-    assert digits
-    assert digits.isdisjoint(one.pcm.tobytes() for one in taken)
-
-
-def test_a_text_is_words_in_small_letters() -> None:
-    assert words("Кто-то, «ЁЖ» - 12 тут!") == ("кто-то", "ёж", "тут")

@@ -339,7 +339,9 @@ def test_opyat_is_never_pyat() -> None:
 
 def test_a_letter_more_or_less_makes_no_rating() -> None:
     """What a rule that matches loosely takes for one."""
-    near = "пят пядь петь пяти опять память при тир тры смотри дав дара едва коло укол кот воин четыри хорош отличн"
+    near = (
+        "пят пядь пяти опять память при тир тры смотри дав дара едва коло укол кот воин четыри хорош отличн"
+    )
     for word in near.split():
         assert not isinstance(PACK.understand(heard(word), "rating"), Rating), word
 
@@ -604,6 +606,48 @@ def test_a_word_the_ears_waver_about_is_no_rating_yet() -> None:
     assert isinstance(PACK.understand(heard("пять", confidence=0.35), "rating"), Unsure)
 
 
+# A mark said indistinctly.
+
+
+def wavering(*readings: tuple[str, float]) -> Heard:
+    ways = tuple(Reading(tuple(Word(word, 1.0) for word in text.split()), share) for text, share in readings)
+    return Heard(ways[0].words, readings=ways)
+
+
+@pytest.mark.parametrize(
+    "indistinct",
+    [
+        heard("петь"),
+        heard("ставлю петь"),
+        wavering(("петь", 0.8), ("пять", 0.2)),
+        wavering(("петь", 0.55), ("пять", 0.45)),
+    ],
+)
+def test_what_an_indistinct_mark_sounds_like_is_tried_as_that_mark_and_always_read_back(
+    indistinct: Heard,
+) -> None:
+    meaning = PACK.understand(indistinct, "rating")
+    assert isinstance(meaning, Rating)
+    assert (meaning.value, meaning.heard) == (5, indistinct)
+    assert meaning.confidence < PACK.sure
+
+
+@pytest.mark.parametrize("text", ["не петь", "в петь часов", "три петь", f"петь {UNKNOWN}", "опять петь"])
+def test_where_the_mark_itself_would_be_no_rating_an_indistinct_one_is_none(text: str) -> None:
+    assert isinstance(PACK.understand(heard(text), "rating"), Unsure)
+
+
+def test_a_mark_that_was_heard_well_is_taken_whatever_else_it_may_have_been() -> None:
+    certain = PACK.understand(wavering(("пять", 0.97), ("петь", 0.03)), "rating")
+    assert isinstance(certain, Rating)
+    assert certain.confidence >= PACK.sure
+    assert short(PACK.understand(wavering(("три", 0.9), ("петь", 0.1)), "rating")) == "3"
+
+
+def test_to_an_offer_an_indistinct_mark_says_nothing() -> None:
+    assert isinstance(PACK.understand(heard("петь"), "offer"), Unsure)
+
+
 # What the ears listen for.
 
 
@@ -830,6 +874,12 @@ def test_a_word_added_is_understood(folder: Path) -> None:
             'me = [1, "мне|',
             "ru.toml: groups.me = [1, 'мне|нам|меня|нас|сюда']: a list of words is wanted",
         ),
+        (
+            '"пять" = ["петь"]',
+            '"пять" = ["пят"]',
+            "ru.toml: slurred.пять: пят is in no line",
+        ),
+        ('"пять" = ["петь"]', '"пять" = "петь"', "ru.toml: slurred.пять = 'петь': a list of words is wanted"),
         ("[asked]", "[asked", "ru.toml: "),
     ],
 )

@@ -140,7 +140,30 @@ class Pack:
         Where the ears tell what it may have been, that counts which most of it means: «на двойку», «ну двойку» and
         «а двойку» are one answer, «не двойку» is another. A rating comes before what means nothing where it is worth
         asking about (`ask`); it is never as sure as to be taken unasked then.
+
+        Where nothing certain comes of that, an indistinct mark is tried as the mark, and asked about.
         """
+        meaning = self._plainly(heard, question)
+        sure = self.thresholds[question].sure
+        distinct = self._distinct(heard)
+        if distinct == heard or isinstance(meaning, Wish) or _confidence(meaning) >= sure:
+            return meaning
+        meant = self._plainly(distinct, question)
+        if not isinstance(meant, Rating):
+            return meaning
+        return replace(meant, confidence=min(meant.confidence, NEARLY * sure), heard=heard)
+
+    def _distinct(self, heard: Heard) -> Heard:
+        """As if every mark had been said well."""
+
+        def said(words: Sequence[Word]) -> tuple[Word, ...]:
+            slurred = self.vocabulary.slurred
+            return tuple(replace(word, text=slurred.get(plain(word.text), word.text)) for word in words)
+
+        readings = tuple(replace(one, words=said(one.words)) for one in heard.readings)
+        return replace(heard, words=said(heard.words), readings=readings)
+
+    def _plainly(self, heard: Heard, question: str) -> Meaning:
         if not heard.readings:
             return self._understand(heard, question)
         shares, first = self._weighed(heard, question)
@@ -289,6 +312,10 @@ def _sense(meaning: Meaning) -> Sense:
             return intent
         case Unsure():
             return Unsure
+
+
+def _confidence(meaning: Meaning) -> float:
+    return meaning.confidence if isinstance(meaning, Rating) else 0.0
 
 
 def _is_same(one: Sense, other: Sense) -> bool:

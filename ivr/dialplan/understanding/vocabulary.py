@@ -92,6 +92,8 @@ class Vocabulary:
     """More that says yes or no where that is the question; outranks `always`."""
     neighbours: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """What a word is easily mistaken for."""
+    slurred: Mapping[str, str] = field(default_factory=dict)
+    """What a mark sounds like when it is said indistinctly, `plain`, and that mark."""
     lines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """For each line of the file as many of its readings as it takes to say every word of it once."""
     around: tuple[str, ...] = ()
@@ -112,7 +114,7 @@ _ROLES = {
     "elsewhere": Role.ELSEWHERE,
 }
 _MAY_BE_MISSING = frozenset({"around"})
-_TABLES = ("neighbours", "groups", "marks", "verdicts", "wishes", "asked", *_ROLES)
+_TABLES = ("neighbours", "slurred", "groups", "marks", "verdicts", "wishes", "asked", *_ROLES)
 _WORD = re.compile(r"[а-яё]+(-[а-яё]+)*|[a-z]+(['-][a-z]+)*")
 _GROUP = re.compile(r"\{([^{}]*)\}")
 
@@ -148,7 +150,9 @@ class _Reader:
         self.groups = self.read_groups()
         name = self.file.partition(".")[0]
         always, asked = self.always(), self.asked()
-        return Vocabulary(name, always, asked, self.read_neighbours(), self.lines, self.around)
+        neighbours = {plain(word): others for word, others in self.known_words("neighbours")}
+        slurred = {plain(one): mark for mark, ones in self.known_words("slurred") for one in ones}
+        return Vocabulary(name, always, asked, neighbours, slurred, self.lines, self.around)
 
     def read_groups(self) -> dict[str, str]:
         groups = {}
@@ -162,19 +166,17 @@ class _Reader:
                     self.wrong(f"groups.{name}", f": {_no_word(word)}")
         return groups
 
-    def read_neighbours(self) -> dict[str, tuple[str, ...]]:
-        """Only of words that are listened for: one that is not, nobody would ever hear."""
+    def known_words(self, table: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """A word and others of each line of it. Only what is listened for: nobody would ever hear another."""
         known = {word for line in self.lines.values() for phrase in line for word in phrase.split()}
-        found = {}
-        for word, others in self.table("neighbours").items():
+        for word, others in self.table(table).items():
             if not _are_phrases(others):
-                self.wrong(f"neighbours.{word}", f" = {others!r}: a list of words is wanted")
+                self.wrong(f"{table}.{word}", f" = {others!r}: a list of words is wanted")
                 continue
             for one in (word, *others):
                 if one not in known:
-                    self.wrong(f"neighbours.{word}", f": {one} is in no line{did_you_mean(one, known)}")
-            found[plain(word)] = tuple(others)
-        return found
+                    self.wrong(f"{table}.{word}", f": {one} is in no line{did_you_mean(one, known)}")
+            yield word, tuple(others)
 
     def always(self) -> Phrases:
         lexicon: dict[Tokens, Phrase] = {}
