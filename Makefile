@@ -46,7 +46,7 @@ bench:
 	@$(PY) -m bench
 
 bench-speech:
-	$(SETUP) appliance,bench
+	$(SETUP) appliance,bench-speech
 	@$(PY) -m bench.speech
 
 ears:

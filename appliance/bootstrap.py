@@ -6,6 +6,7 @@
     var/native/archives   the packages as they were fetched, for the next time
     var/venv              this project and what it stands on
     var/ears/native       with the extra `ears`: people's recordings, which a model of our own learns from
+    var/bench-speech/native   with the extra `bench-speech`: people's recordings, which test it
 
 Standard library only: nothing else exists yet when this runs. When all is there it returns at once.
 What is fetched comes from where this machine's apt and pip are set up to fetch from.
@@ -40,7 +41,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 PACKAGES = Path(__file__).with_name("packages.txt")
 MORE_PACKAGES = {
     "ears": PROJECT / "ears" / "packages.txt",
-    "bench": PROJECT / "bench" / "speech" / "packages.txt",
+    "bench-speech": PROJECT / "bench" / "speech" / "packages.txt",
 }
 """What some extras take besides; unpacked into `var/EXTRA/native`, apart from what serves."""
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,18 @@ from ears.network import AHEAD, BACK
 from ears.speech import RATE, Source
 
 CARD, MADE = "README.md", "made.json"
-LICENCE = "GPL-3.0-or-later"
+LICENCE = "GPL-3.0-only"
 """The one that every source's licence leads to, whatever a model is of what it learned from: GPL 2 "or later" and LGPL 2.1
-allow it, CC-BY-SA 4.0 is compatible with it one way, the others ask for no licence of their own."""
+allow it, CC-BY-SA 4.0 is compatible with version 3 and no other, the rest ask for no licence of their own."""
+COPYING = "COPYING"
+"""Its text, beside this module and beside the model."""
 NAME = "dozvon-ru-8k"
 
 
 def write_card(folder: Path, made: Mapping[str, Any]) -> None:
     (folder / MADE).write_text(json.dumps(made, ensure_ascii=False, indent=1) + "\n", "utf-8")
     (folder / CARD).write_text(card(made), "utf-8")
+    shutil.copyfile(Path(__file__).with_name(COPYING), folder / COPYING)
 
 
 def shares(sources: Sequence[Source], pieces: Sequence[Aligned]) -> list[dict[str, Any]]:
@@ -54,7 +58,7 @@ def card(made: Mapping[str, Any]) -> str:
 A model in Vosk's format, native 8 kHz, {made["words"]} words. Made by this project; no one's recordings or weights are in
 it but what is listed below.
 
-Licence: {made["licence"]}. Give it away and change it; name its sources (below), and give what you make of it under
+Licence: {made["licence"]} (COPYING). Give it away and change it; name its sources (below), and give what you make of it under
 the same licence.
 
 ## How it was made

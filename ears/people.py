@@ -25,11 +25,15 @@ LONGEST = 15.0
 
 def recordings(source: Source, fetched: Path, sounds: Path) -> list[Spoken]:
     """All that is to be learned from. `fetched`: where packages are unpacked; `sounds`: the hotline's own prompts."""
-    if source.package == "festvox-ru":
-        return festival_sentences(source, fetched / SENTENCES)
-    if source.package == "tuxpaint-stamps-default":
-        return stamps(source, fetched / STAMPS)
-    return asterisk_prompts(source, sounds, gzip.decompress((fetched / TRANSCRIPTS).read_bytes()).decode())
+    match source.package:
+        case "festvox-ru":
+            return festival_sentences(source, fetched / SENTENCES)
+        case "tuxpaint-stamps-default":
+            return stamps(source, fetched / STAMPS)
+        case "asterisk-core-sounds-ru-wav":
+            transcripts = gzip.decompress((fetched / TRANSCRIPTS).read_bytes()).decode()
+            return asterisk_prompts(source, sounds, transcripts)
+    raise MissingPart(f"the recordings {source.name}", f"nobody reads {source.package}", "see ears/people.py")
 
 
 def festival_sentences(source: Source, folder: Path) -> list[Spoken]:
@@ -93,7 +97,10 @@ def _read(file: Path) -> PCM:
     if file.suffix == ".wav":
         sound = read_wav(file.read_bytes())
         return as_learned(sound.samples, sound.rate)
-    import soundfile  # noqa: PLC0415 - of the extra `ears`; to read the rest of this module takes none
+    try:
+        import soundfile  # noqa: PLC0415 - of the extra `ears`; to read the rest of this module takes none
 
-    samples, rate = soundfile.read(file, dtype="float32", always_2d=True)
+        samples, rate = soundfile.read(file, dtype="float32", always_2d=True)
+    except (ImportError, RuntimeError) as error:
+        raise MissingPart(f"the recording {file}", str(error), "`make ears` sets up what reads it") from error
     return as_learned(samples.mean(axis=1), rate)

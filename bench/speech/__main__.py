@@ -83,7 +83,7 @@ class BenchSpeech:
         known = clips.voices_for(*(model.name for model in models))
         used = known.training if voices == "training" else known.held_out
         self._settings, self._models = settings, models
-        self._pictures = pictures.pictures(settings.home / "bench" / "native" / "root")
+        self._pictures: Sequence[pictures.Picture] = ()
         self._phrases = clips.read_phrases()
         if voices == "held-out":
             self._phrases += people.digits(native.sounds)
@@ -117,8 +117,10 @@ class BenchSpeech:
     def _first(self) -> Measured:
         return self.measured[0]
 
-    def prepare(self) -> None:
-        """Everything spoken; and the models and the words open at all."""
+    def prepare(self, parts: Sequence[str]) -> None:
+        """Everything spoken; and the models, the words and what these parts need are there at all."""
+        if "pictures" in parts:
+            self._pictures = pictures.pictures(self._home / "native" / "root")
         for bench, measured in zip(self._benches, self.measured, strict=True):
             self._look_into(bench, measured)
         asyncio.run(
@@ -265,8 +267,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = Settings.read()
         models, plan = models_for(settings, options.model), QUICK if options.quick else FULL
         bench = BenchSpeech(settings, models, options.voices, plan, options.clips)
-        bench.prepare()
-        for part in options.only or PARTS:
+        parts = options.only or PARTS
+        bench.prepare(parts)
+        for part in parts:
             getattr(bench, part)()
         own = options.quick or options.only or options.clips or options.voices != "held-out"
         bench.write(None if own else DOCUMENT)

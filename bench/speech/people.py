@@ -59,7 +59,7 @@ def _phrase(folder: Path, file: str, text: str, pack: Pack) -> Phrase:
     said = Heard(tuple(Word(word, 1.0) for word in words_of(text)))
     recording = str((folder / file).resolve())
     match pack.understand(said, "rating"):
-        case Rating(value=value):
+        case Rating(value=value, confidence=confidence) if confidence >= pack.sure:
             return Phrase(text, f"{value}, a person", str(value), recording=recording)
         case Wish(intent=intent):
             return Phrase(text, OTHERS, NONE, also=(intent,), recording=recording)

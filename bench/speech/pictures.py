@@ -1,7 +1,7 @@
 """What two people call the pictures of a game: nobody learned from either, and no program speaks.
 
-They say nothing the robot listens for. So their words are added to the model as an admin adds words, and each is
-heard among all of them, through the listener. The recordings are Debian's ktuberling-data (`packages.txt`).
+They say hardly anything the robot listens for. So what the model lacks of their words is added as an admin adds
+words, and each is heard among all of them, through the listener. The recordings are Debian's ktuberling-data.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from bench.speech.hearing import listen
 from bench.speech.noises import RATE
@@ -34,7 +33,7 @@ NAMES = Path(__file__).with_name("pictures.toml")
 SOUNDS = "usr/share/ktuberling/sounds/ru"
 LINES = (CLEAN, LOSSY[-1])
 WAYS = RIGHT, ANOTHER, NOTHING = "right", "another", "nothing"
-"""How a word may be heard: as what it is, as another of them, as none of them."""
+"""How a word may be heard: as what it is, as something else of theirs, as none of their words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,15 @@ class Picture:
     """What is said in it; several where it is spelled or called in more than one way."""
 
     def sound(self) -> Samples:
-        samples, rate = soundfile.read(self.file, dtype="float32", always_2d=True)
+        """Raises MissingPart where nothing can read it."""
+        try:
+            import soundfile  # noqa: PLC0415 - of the extra `bench-speech`; the other parts take none
+
+            samples, rate = soundfile.read(self.file, dtype="float32", always_2d=True)
+        except (ImportError, OSError, RuntimeError) as error:
+            raise MissingPart(
+                f"the recording {self.file}", str(error), "`make bench-speech` sets up what reads it"
+            ) from error
         return at_rate(Sound(samples.mean(axis=1), rate), RATE).samples
 
 
@@ -65,26 +72,34 @@ class Named:
 
 
 def pictures(root: Path) -> list[Picture]:
-    """Those whose names are known. Raises MissingPart where the recordings are not unpacked."""
+    """Those whose names are known, as far as the package has them. Raises MissingPart where it has none."""
     told = tomllib.loads(NAMES.read_text("utf-8"))
     listed = [
         Picture(who, root / SOUNDS / f"{name}.opus", tuple(names))
         for who, all_of_them in told.items()
         for name, names in all_of_them.items()
     ]
-    if missing := [one.file.name for one in listed if not one.file.is_file()]:
-        why = f"{len(missing)} are not in {root / SOUNDS}: {', '.join(missing[:3])}"
-        raise MissingPart("the recordings of people", why, "`make bench-speech` fetches them")
-    return listed
+    found = [one for one in listed if one.file.is_file()]
+    if not found:
+        raise MissingPart(
+            "the recordings of people", f"none in {root / SOUNDS}", "`make bench-speech` fetches them"
+        )
+    return found
 
 
 def measure(model: Path, listed: Sequence[Picture], settings: Settings) -> list[Named]:
-    """Each person on each line; nothing of a model whose words are what they are."""
+    """Each person on each line; nothing of a model whose words are what they are.
+
+    Raises MissingPart where their words cannot be added; the log says why.
+    """
     if not can_be_extended(model):
         return []
     names = tuple(dict.fromkeys(name for one in listed for name in one.names))
     ears = open_ears(served(model, {word for name in names for word in name.split()}, settings))
     try:
+        if unheard := ears.missing(names):
+            why = f"not added to the model: {', '.join(unheard[:5])}"
+            raise MissingPart("words of people", why, "see what the log says of them")
         return asyncio.run(_heard(ears, Question("pictures", names), listed))
     finally:
         ears.close()

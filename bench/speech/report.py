@@ -314,7 +314,8 @@ def _model_as_json(measured: Measured) -> dict[str, Any]:
         "held": measured.held,
         "size_mb": measured.size,
         "named": [
-            {"who": one.who, "condition": str(one.condition), **one.outcomes} for one in measured.named
+            {"who": one.who, "condition": str(one.condition), **{way: one.outcomes[way] for way in WAYS}}
+            for one in measured.named
         ],
         "streams": [asdict(one) for one in measured.streams],
         "false_starts": [asdict(one) for one in measured.false_starts],

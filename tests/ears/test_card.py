@@ -36,7 +36,7 @@ def made() -> dict[str, Any]:
         piece("nsh", 1000),
     ]
     return {
-        "name": "dozvon-ru-8k", "licence": "GPL-3.0-or-later", "command": "make ears", "seed": 17, "words": 1662,
+        "name": "dozvon-ru-8k", "licence": "GPL-3.0-only", "command": "make ears", "seed": 17, "words": 1662,
         "pieces": 4, "hours": 2.8, "copies": 4, "rounds": 8, "minutes": 42, "cores": 2, "machine": machine(),
         "parameters": 1_029_489, "labels": 49, "heard": "91.5% of 1234 words right",
         "versions": {"torch": "9.9.9", "numpy": "8.8.8"}, "sources": shares(sources(), pieces),
@@ -79,7 +79,7 @@ def test_the_card_says_how_it_was_made_and_what_it_heard(made: dict[str, Any]) -
         "numpy 8.8.8",
         "42 minutes",
         "91.5% of 1234",
-        "Licence: GPL-3.0-or-later",
+        "Licence: GPL-3.0-only (COPYING)",
     ):
         assert said in text
     assert f"{10 * BACK} ms back and {10 * AHEAD} ms ahead" in text
@@ -96,6 +96,7 @@ def test_the_card_is_beside_the_model_for_people_and_for_programs(
     tmp_path: Path, made: dict[str, Any]
 ) -> None:
     write_card(tmp_path, made)
+    assert "GNU GENERAL PUBLIC LICENSE" in (tmp_path / "COPYING").read_text("utf-8")
     assert json.loads((tmp_path / MADE).read_text("utf-8")) == made
     assert (tmp_path / CARD).read_text("utf-8") == card(made)
 

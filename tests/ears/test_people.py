@@ -128,9 +128,25 @@ def test_each_source_hears_its_own_language(tmp_path: Path) -> None:
         stamps(VEBER, tmp_path)
 
 
-def test_every_recording_has_a_reader() -> None:
-    read = {"festvox-ru", "tuxpaint-stamps-default", "asterisk-core-sounds-ru-wav"}
-    assert {one.package for one in sources() if one.engine == "recordings"} == read
+def test_a_package_nobody_reads_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MissingPart, match="nobody reads stories"):
+        recordings(Source("ivan", "x", package="stories"), tmp_path, tmp_path)
+
+
+def test_a_recording_that_is_none_is_named(tmp_path: Path) -> None:
+    put_stamp(tmp_path, "frog", "Лягушка.")
+    (tmp_path / "frog_desc_ru.ogg").write_bytes(b"no sound")
+    with pytest.raises(MissingPart, match=r"frog_desc_ru\.ogg"):
+        stamps(VEBER, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "source", [one for one in sources() if one.engine == "recordings"], ids=lambda one: one.name
+)
+def test_every_recording_has_a_reader(tmp_path: Path, source: Source) -> None:
+    with pytest.raises((MissingPart, OSError)) as missing:
+        recordings(source, tmp_path, tmp_path)
+    assert "nobody reads" not in str(missing.value)
 
 
 # Belarusian

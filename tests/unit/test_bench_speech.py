@@ -298,10 +298,11 @@ def recordings(folder: Path, lines: str) -> Path:
 
 
 def test_anybodys_recordings_are_ratings_if_their_text_is_one_and_else_no_answer(tmp_path: Path) -> None:
-    lines = "one.wav\tСтавлю пять\ntwo.wav\tопять течёт\n\nthree.wav\tпозовите человека\n"
-    five, again, human = people.given(recordings(tmp_path, lines), Pack.read("ru"))
+    lines = "one.wav\tСтавлю пять\ntwo.wav\tопять течёт\n\nthree.wav\tпозовите человека\nthree.wav\tпеть\n"
+    five, again, human, sing = people.given(recordings(tmp_path, lines), Pack.read("ru"))
     assert (five.means, five.group, five.recording) == ("5", "5, a person", str(tmp_path / "one.wav"))
     assert (again.means, human.means) == (NONE, NONE)
+    assert sing.means == NONE  # it would be asked about, but is no five
     assert human.also == (Intent.HUMAN,)  # that it is understood is no mistake
     assert clips.spoken(five, "umka").voice == PERSON
 
@@ -356,7 +357,7 @@ def test_a_picture_is_named_right_by_all_that_is_heard_and_nothing_else(
     assert pictures.outcome(MOON, stretches) == is_
 
 
-def test_every_named_picture_is_looked_for_and_its_absence_told(tmp_path: Path) -> None:
+def test_every_named_picture_that_is_there_is_found_and_none_at_all_is_told(tmp_path: Path) -> None:
     with pytest.raises(MissingPart, match="make bench-speech"):
         pictures.pictures(tmp_path)
     told = tomllib.loads(pictures.NAMES.read_text("utf-8"))
@@ -368,6 +369,37 @@ def test_every_named_picture_is_looked_for_and_its_absence_told(tmp_path: Path) 
     found = pictures.pictures(tmp_path)
     assert {one.who for one in found} == {"man", "woman"}
     assert len(found) == sum(map(len, told.values()))
+    found[0].file.unlink()
+    assert len(pictures.pictures(tmp_path)) == len(found) - 1
+
+
+def test_a_picture_is_told_of_in_mono_at_eight_kilohertz_and_what_is_no_recording_is_named(
+    tmp_path: Path,
+) -> None:
+    soundfile = pytest.importorskip(
+        "soundfile", reason="neither the extra `bench-speech` nor `dev` is installed"
+    )
+    file = tmp_path / "moon.ogg"
+    soundfile.write(file, np.stack([tone(700, 0.5)] * 2, axis=1), RATE)
+    assert len(replace(MOON, file=file).sound()) == pytest.approx(RATE / 2, abs=2)
+    file.write_bytes(b"no sound")
+    with pytest.raises(MissingPart, match=r"moon\.ogg"):
+        replace(MOON, file=file).sound()
+
+
+async def test_each_person_is_counted_on_each_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def listen(*_: object) -> list[tuple[float, Heard]]:
+        return [(1.0, Heard((Word("луна", 1.0),)))]
+
+    monkeypatch.setattr(pictures, "listen", listen)
+    monkeypatch.setattr(pictures.Picture, "sound", lambda _: tone(700, 0.5))
+    key = pictures.Picture("man", Path("key.opus"), ("ключ",))
+    heard = await pictures._heard(cast(Recogniser, None), Question("pictures", ()), [MOON, key])
+    assert [(one.who, str(one.condition), dict(one.outcomes)) for one in heard] == [
+        (who, line, {way: 1})
+        for line in ("clean", "loss 5 %")
+        for who, way in (("woman", pictures.RIGHT), ("man", pictures.ANOTHER))
+    ]
 
 
 def test_a_model_without_its_words_as_text_names_no_picture(tmp_path: Path) -> None:
@@ -847,7 +879,7 @@ def test_what_people_call_pictures_is_told_for_each_and_each_line() -> None:
     one.named = [pictures.Named("man", CLEAN, Counter({pictures.RIGHT: 3, pictures.ANOTHER: 1}))]
     assert "| man | clean | 4 | 3 | 1 | 0 |" in report.markdown([one])
     assert report.as_json([one])["models"][0]["named"] == [
-        {"who": "man", "condition": "clean", "right": 3, "another": 1}
+        {"who": "man", "condition": "clean", "right": 3, "another": 1, "nothing": 0}
     ]
 
 

@@ -266,6 +266,29 @@ def test_a_tree_without_a_loader_says_what_to_do(tmp_path: Path) -> None:
         Native(tmp_path).command("usr/sbin/asterisk")
 
 
+# What an extra takes besides
+
+
+@pytest.mark.parametrize(
+    ("extras", "made"),
+    [
+        ({"appliance", "dev"}, ["native"]),
+        ({"appliance", "ears"}, ["native", "ears/native"]),
+        ({"appliance", "bench-speech"}, ["native", "bench-speech/native"]),
+    ],
+)
+def test_an_extra_brings_its_packages_into_a_place_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extras: set[str], made: list[str]
+) -> None:
+    trees: list[str] = []
+    monkeypatch.setattr(
+        Tree, "is_there", lambda tree: trees.append(str(tree.folder.relative_to(tmp_path))) or True
+    )
+    monkeypatch.setattr(PythonPackages, "are_there", lambda _: True)
+    bootstrap.prepare(tmp_path, frozenset(extras))
+    assert trees == made
+
+
 # The Python environment
 
 

@@ -879,6 +879,17 @@ def test_a_word_added_is_understood(folder: Path) -> None:
             '"пять" = ["пят"]',
             "ru.toml: slurred.пять: пят is in no line",
         ),
+        (
+            '"пять" = ["петь"]',
+            '"мастер" = ["петь"]',
+            "ru.toml: slurred.мастер: a mark of one word is wanted here",
+        ),
+        ('"пять" = ["петь"]', '"пять" = ["четыре"]', "ru.toml: slurred.пять: четыре is an answer itself"),
+        (
+            '"пять" = ["петь"]',
+            '"пять" = ["петь"]\n"три" = ["петь"]',
+            "ru.toml: slurred.три: петь is in slurred.пять too: what does it mean?",
+        ),
         ('"пять" = ["петь"]', '"пять" = "петь"', "ru.toml: slurred.пять = 'петь': a list of words is wanted"),
         ("[asked]", "[asked", "ru.toml: "),
     ],

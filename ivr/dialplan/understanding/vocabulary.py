@@ -151,8 +151,22 @@ class _Reader:
         name = self.file.partition(".")[0]
         always, asked = self.always(), self.asked()
         neighbours = {plain(word): others for word, others in self.known_words("neighbours")}
-        slurred = {plain(one): mark for mark, ones in self.known_words("slurred") for one in ones}
-        return Vocabulary(name, always, asked, neighbours, slurred, self.lines, self.around)
+        return Vocabulary(name, always, asked, neighbours, self.slurred(always), self.lines, self.around)
+
+    def slurred(self, always: Phrases) -> dict[str, str]:
+        marks: dict[str, str] = {}
+        for mark, ones in self.known_words("slurred"):
+            if not _is_one(always.get((plain(mark),)), Role.MARK):
+                self.wrong(f"slurred.{mark}", ": a mark of one word is wanted here")
+            for one in ones:
+                if _is_one(always.get((plain(one),)), Role.MARK, Role.VERDICT, Role.WISH):
+                    self.wrong(f"slurred.{mark}", f": {one} is an answer itself")
+                if marks.setdefault(plain(one), mark) != mark:
+                    self.wrong(
+                        f"slurred.{mark}",
+                        f": {one} is in slurred.{marks[plain(one)]} too: what does it mean?",
+                    )
+        return marks
 
     def read_groups(self) -> dict[str, str]:
         groups = {}
@@ -275,6 +289,10 @@ class _Reader:
             if not _WORD.fullmatch(word):
                 raise ValueError(_no_word(word))
         return (*words, "") if text.endswith("?") else words
+
+
+def _is_one(phrase: Phrase | None, *roles: Role) -> bool:
+    return phrase is not None and phrase.role in roles
 
 
 def _are_phrases(lines: Any) -> bool:
