@@ -115,7 +115,7 @@ class Workshop:
         file = (
             self.folder
             / "speech"
-            / f"{source.name}-000-{_digest(source, _source_of(people, belarusian))}.npz"
+            / f"{source.name}-000-{_digest(source, _source_of(people, belarusian, speech))}.npz"
         )
         if not file.exists():
             spoken = people.recordings(source, self.fetched, self.native.sounds)
