@@ -28,7 +28,18 @@ from importlib.metadata import version
 from pathlib import Path
 
 from appliance.native import Native
-from ears import alignment, augmentation, belarusian, features, morphing, network, people, speech, training
+from ears import (
+    alignment,
+    augmentation,
+    belarusian,
+    features,
+    morphing,
+    network,
+    ogg,
+    people,
+    speech,
+    training,
+)
 from ears.alignment import Aligned, align, read_aligned, write_aligned
 from ears.card import LICENCE, NAME, machine, shares, write_card
 from ears.model import Words, write_model
@@ -115,7 +126,7 @@ class Workshop:
         file = (
             self.folder
             / "speech"
-            / f"{source.name}-000-{_digest(source, _source_of(people, belarusian, speech))}.npz"
+            / f"{source.name}-000-{_digest(source, _source_of(people, belarusian, ogg, speech))}.npz"
         )
         if not file.exists():
             spoken = people.recordings(source, self.fetched, self.native.sounds)

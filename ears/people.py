@@ -8,7 +8,8 @@ import re
 from pathlib import Path
 
 from ears import belarusian
-from ears.speech import PCM, Source, Spoken, as_learned
+from ears.ogg import read_ogg
+from ears.speech import Source, Spoken, as_learned
 from ivr.errors import MissingPart
 from ivr.speech.pronounce import ACCENT
 from ivr.speech.sound import read_wav
@@ -90,17 +91,5 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def recorded(voice: str, file: Path, said: tuple[str, ...]) -> Spoken:
-    return Spoken(voice, said, _read(file))
-
-
-def _read(file: Path) -> PCM:
-    if file.suffix == ".wav":
-        sound = read_wav(file.read_bytes())
-        return as_learned(sound.samples, sound.rate)
-    try:
-        import soundfile  # noqa: PLC0415 - of the extra `ears`; to read the rest of this module takes none
-
-        samples, rate = soundfile.read(file, dtype="float32", always_2d=True)
-    except (ImportError, RuntimeError) as error:
-        raise MissingPart(f"the recording {file}", str(error), "`make ears` sets up what reads it") from error
-    return as_learned(samples.mean(axis=1), rate)
+    sound = read_wav(file.read_bytes()) if file.suffix == ".wav" else read_ogg(file)
+    return Spoken(voice, said, as_learned(sound.samples, sound.rate))

@@ -82,7 +82,7 @@ class BenchSpeech:
         native = clips.native_tree(settings.native or settings.home / "native" / "root")
         known = clips.voices_for(*(model.name for model in models))
         used = known.training if voices == "training" else known.held_out
-        self._settings, self._models = settings, models
+        self._settings = settings
         self._pictures: Sequence[pictures.Picture] = ()
         self._phrases = clips.read_phrases()
         if voices == "held-out":
@@ -148,8 +148,8 @@ class BenchSpeech:
 
     def pictures(self) -> None:
         say(f"{len(self._pictures)} words of two people whom nobody learned from")
-        for model, measured in zip(self._models, self.measured, strict=True):
-            measured.named = pictures.measure(model, self._pictures, self._settings)
+        for bench, measured in zip(self._benches, self.measured, strict=True):
+            measured.named = pictures.measure(bench.model, self._pictures, self._settings)
 
     def latency(self) -> None:
         say(f"{CLOCK_CALLS} calls by the clock, {self._plan.clock:.0f} s")

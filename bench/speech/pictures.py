@@ -19,6 +19,7 @@ import numpy as np
 from bench.speech.hearing import listen
 from bench.speech.noises import RATE
 from bench.speech.spoil import CLEAN, LOSSY, Condition, received
+from ears.ogg import read_ogg
 from ivr.errors import MissingPart
 from ivr.heard import UNKNOWN, Heard, Question
 from ivr.lexicon import served
@@ -26,7 +27,7 @@ from ivr.settings import Settings
 from ivr.speech.activity import Detectors
 from ivr.speech.ears import Recogniser, open_ears
 from ivr.speech.extended import can_be_extended
-from ivr.speech.sound import Samples, Sound
+from ivr.speech.sound import Samples
 from ivr.speech.voice import at_rate
 
 NAMES = Path(__file__).with_name("pictures.toml")
@@ -47,15 +48,7 @@ class Picture:
 
     def sound(self) -> Samples:
         """Raises MissingPart where nothing can read it."""
-        try:
-            import soundfile  # noqa: PLC0415 - of the extra `bench-speech`; the other parts take none
-
-            samples, rate = soundfile.read(self.file, dtype="float32", always_2d=True)
-        except (ImportError, OSError, RuntimeError) as error:
-            raise MissingPart(
-                f"the recording {self.file}", str(error), "`make bench-speech` sets up what reads it"
-            ) from error
-        return at_rate(Sound(samples.mean(axis=1), rate), RATE).samples
+        return at_rate(read_ogg(self.file), RATE).samples
 
 
 @dataclass(frozen=True, slots=True)

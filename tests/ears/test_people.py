@@ -11,6 +11,7 @@ from ears import belarusian
 from ears.people import (
     SENTENCES,
     STAMPS,
+    TRANSCRIPTS,
     asterisk_prompts,
     festival_sentences,
     recorded,
@@ -59,10 +60,10 @@ def test_a_digit_that_a_prompt_says_as_a_word_is_left_for_testing_too(tmp_path: 
 
 
 def test_no_digit_of_the_real_prompts_is_learned_from(native: Native) -> None:
-    recordings = Settings().home / "ears" / "native" / "root"
-    listed = recordings / "usr/share/doc/asterisk-core-sounds-ru/core-sounds-ru.txt.gz"
+    fetched = Settings().home / "ears" / "native" / "root"
+    listed = fetched / TRANSCRIPTS
     if not listed.exists():
-        pytest.skip(f"no transcripts in {recordings}: make ears unpacks them")
+        pytest.skip(f"no transcripts in {fetched}: make ears unpacks them")
     transcripts = gzip.decompress(listed.read_bytes()).decode()
     taken = asterisk_prompts(Source("ivrvoice", "CC-BY-3.0"), native.sounds, transcripts)
     digits = {recorded("", file, ()).pcm.tobytes() for file in (native.sounds / "digits").glob("?.wav")}

