@@ -85,7 +85,7 @@ def _about(model: Path, ears: Vosk, pack: Pack) -> Iterator[str]:
         yield f"calibrated on {ears.calibration.made_on or 'nobody says what'}"
         limits, most = pack.thresholds["rating"], ears.calibration.of(1.0)
         if most < limits.sure:
-            is_yes_heard = most >= pack.thresholds["yes_no"].taken
+            is_yes_heard = most >= pack.thresholds["yes_no"].enough
             then = "read back" if is_yes_heard else "read back, and no «да» is sure enough to confirm it"
             yield f"{most:.0%} is the surest it can be: every rating is {then}, see questions/rating.toml"
     if not ears.knows_lengths:

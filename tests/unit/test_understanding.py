@@ -942,7 +942,7 @@ def test_a_question_without_thresholds_is_named(folder: Path) -> None:
 
 
 def test_each_question_has_thresholds_of_its_own(folder: Path) -> None:
-    edit(folder, "taken = 0.9", "taken = 0.7", "questions/offer.toml")
+    edit(folder, "enough = 0.7", "enough = 0.85", "questions/yes_no.toml")
     pack = Pack.read("ru", folder)
     yes = heard("да", confidence=0.8)
     assert pack.understand(yes, "offer") == Wish(Intent.YES, 0.8, yes)
@@ -978,6 +978,24 @@ def test_a_wish_that_is_asked_about_is_understood_sooner_than_one_that_is_done_a
     meant = PACK.understand(half_heard, "rating")
     assert meant == (Wish(intent, 0.85, half_heard) if is_asked_about else Unsure(Why.FAINT, half_heard))
     assert PACK.understand(sure, "rating") == Wish(intent, 0.92, sure)
+
+
+@pytest.mark.parametrize(
+    ("question", "is_understood"), [("yes_no", True), ("offer", True), ("rating", False)]
+)
+@pytest.mark.parametrize(("said", "intent"), [("да", Intent.YES), ("нет", Intent.NO)])
+def test_yes_and_no_are_understood_sooner_where_they_are_asked_for(
+    question: str, is_understood: bool, said: str, intent: Intent
+) -> None:
+    half_heard = heard(said, confidence=0.75)
+    wanted = Wish(intent, 0.75, half_heard) if is_understood else Unsure(Why.FAINT, half_heard)
+    assert PACK.understand(half_heard, question) == wanted
+
+
+@pytest.mark.parametrize("question", ["yes_no", "offer"])
+def test_another_wish_is_taken_no_sooner_there_than_anywhere(question: str) -> None:
+    later = heard("перезвоните", confidence=0.85)
+    assert PACK.understand(later, question) == Unsure(Why.FAINT, later)
 
 
 def test_an_older_file_takes_every_wish_that_is_heard_enough(folder: Path) -> None:

@@ -220,7 +220,7 @@ class Pack:
         meaning = replace(meaning, confidence=self._certainty(meaning, said, breaths, limits))
         if _is_answer(meaning) and not self._reads_the_same(meaning, said, question):
             return Unsure(Why.SEVERAL, heard)
-        doubt = _doubt(meaning, said, pieces, limits)
+        doubt = _doubt(meaning, said, _enough(meaning, pieces, question, limits), limits)
         return Unsure(doubt, heard) if doubt else meaning
 
     def _certainty(
@@ -335,11 +335,8 @@ def _is_answer(meaning: Meaning) -> bool:
     return _answer(meaning) is not None
 
 
-def _doubt(
-    meaning: Rating | Wish, said: Sequence[Word], pieces: Sequence[Piece], limits: Thresholds
-) -> Why | None:
+def _doubt(meaning: Rating | Wish, said: Sequence[Word], enough: float, limits: Thresholds) -> Why | None:
     """What speaks against it in the sound; of a wish only its own words must be certain."""
-    enough = _enough(meaning, pieces, limits)
     if not _is_answer(meaning):
         return Why.FAINT if meaning.confidence < enough else None
     if min(meaning.confidence, *(word.confidence for word in said)) < enough:
@@ -348,10 +345,12 @@ def _doubt(
     return Why.OTHER_SPEECH if meaning.heard.seconds > lasts else None
 
 
-def _enough(meaning: Rating | Wish, pieces: Sequence[Piece], limits: Thresholds) -> float:
-    """What is read back may be less certain, a mark above all: «хорошо» is said of anything."""
+def _enough(meaning: Rating | Wish, pieces: Sequence[Piece], question: str, limits: Thresholds) -> float:
+    """What is read back may be less certain, a mark above all: «хорошо» is said of anything. So may a yes where it is
+    asked for: hardly anything else is said there."""
     if isinstance(meaning, Wish):
-        return limits.enough if meaning.intent in READ_BACK else limits.taken
+        is_asked = question != "rating" and meaning.intent in YES_OR_NO
+        return limits.enough if is_asked or meaning.intent in READ_BACK else limits.taken
     return limits.ask if meaning.also is None and _has_mark(pieces) else limits.enough
 
 

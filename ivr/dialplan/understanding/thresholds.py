@@ -30,9 +30,10 @@ class Thresholds:
     sure: float
     """Confidence from which a rating need not be read back."""
     enough: float
-    """Confidence from which what is read back is understood, but for a mark: a judgement, a wish that weighs much."""
+    """Confidence from which what is read back is understood, but for a mark: a judgement, a wish that weighs much. And
+    a yes and a no where they are asked for."""
     taken: float
-    """Confidence from which another wish is taken, a yes and a no. As `enough` where it is missing."""
+    """Confidence from which another wish is taken. As `enough` where it is missing."""
     ask: float
     """Confidence from which a mark is worth reading back, even where it was rather nothing that means anything. As
     `enough` where it is missing."""
