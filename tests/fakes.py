@@ -81,6 +81,7 @@ class FakeLine:
     async def answer(self) -> None:
         self._is_there()
         self.answered = True
+        self.note(Kind.PICKED_UP)
 
     async def say(self, *prompts: str, whole: bool = False) -> None:
         for prompt in prompts:

@@ -126,7 +126,7 @@ class _Followed:
     bridge: str | None = None
     answered: bool = False
     with_whom: str | None = None
-    told: Counter[str] = field(default_factory=Counter)
+    told: Counter[tuple[Kind, str]] = field(default_factory=Counter)
 
 
 class CallLog:
@@ -314,13 +314,18 @@ class CallLog:
                 yield self._fact(call_id, row, Kind.TRANSFERRED, extension(row.channel), how=how, to=target)
 
     def _fact(self, call_id: str, row: Row, kind: Kind, who: str | None = None, **detail: Any) -> Fact:
-        told, which = self._calls[call_id].told, f"{kind}/{row.uniqueid}"
+        told, which = self._calls[call_id].told, (kind, row.uniqueid)
         told[which] += 1
-        return Fact(call_id, row.at, kind, f"{which}/{told[which]}", who, detail)
+        return Fact(call_id, row.at, kind, key_of(kind, row.uniqueid, told[which]), who, detail)
 
     def _forget(self, call_id: str) -> None:
         call = self._calls.pop(call_id)
         self._linked.pop(call.linkedid, None)
+
+
+def key_of(kind: Kind, channel: str, time: int = 1) -> str:
+    """Of what happened to a channel for the first time, the second …"""
+    return f"{kind}/{channel}/{time}"
 
 
 def _went(row: Row) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ivr.asterisk.agi import Session
+from ivr.asterisk.cel import key_of
 from ivr.call import Fact, Kind
 
 ALL_KEYS = "0123456789*#"
@@ -33,7 +34,10 @@ class AgiLine:
         self._notes = 0
 
     async def answer(self) -> None:
+        """Told by the key of Asterisk's own account, whose stamp may be late: later than the first prompt's."""
         await self._session.command("ANSWER")
+        channel = self._session.channel
+        self._take(Fact(channel, self._now(), Kind.PICKED_UP, key_of(Kind.PICKED_UP, channel)))
 
     async def say(self, *prompts: str, whole: bool = False) -> None:
         for prompt in prompts:

@@ -243,7 +243,9 @@ async def test_prompts_are_said_in_their_order(rig: Rig) -> None:
 async def test_a_key_pressed_during_the_prompt_is_taken(rig: Rig) -> None:
     seen = await rig(lambda line: line.ask("menu", wait=5), presses("1", during="menu"))
     assert seen.result == "1"
-    assert seen.notes == [(Kind.PROMPT, {"prompt": "menu", "menu": True}), (Kind.KEY, {"key": "1"})]
+    assert seen.notes == [
+        (Kind.PICKED_UP, {}), (Kind.PROMPT, {"prompt": "menu", "menu": True}), (Kind.KEY, {"key": "1"}),
+    ]  # fmt: skip
 
 
 async def test_a_key_ends_the_prompt(rig: Rig) -> None:
@@ -389,5 +391,5 @@ async def test_a_note_is_written_between_what_is_said_and_pressed(rig: Rig) -> N
         await line.say("word")
 
     seen = await rig(conversation, presses("1", during="menu", after=0.3))
-    assert [kind for kind, _ in seen.notes] == [Kind.PROMPT, Kind.KEY, Kind.WENT, Kind.PROMPT]
-    assert seen.notes[2][1] == {"menu": "main", "key": "1", "place": "queue:emergency"}
+    assert [kind for kind, _ in seen.notes] == [Kind.PICKED_UP, Kind.PROMPT, Kind.KEY, Kind.WENT, Kind.PROMPT]
+    assert seen.notes[3][1] == {"menu": "main", "key": "1", "place": "queue:emergency"}

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from ivr.asterisk.cel import CallLog, Row, extension, read_log
+from ivr.asterisk.cel import CallLog, Row, extension, key_of, read_log
 from ivr.call import Call, Direction, Fact, Kind, Outcome
 from tests import stories
 from tests.fakes import NOON
@@ -46,6 +46,11 @@ def test_an_answered_call_is_told_from_ring_to_end() -> None:
         (Kind.HUNG_UP, "resident"),
         (Kind.ENDED, None),
     ]
+
+
+def test_that_it_was_picked_up_is_told_by_the_key_the_conversation_tells_it_by() -> None:
+    picked_up = the(Kind.PICKED_UP, stories.ANSWERED)
+    assert picked_up.key == key_of(Kind.PICKED_UP, picked_up.call)
 
 
 def test_the_moments_are_asterisk_s_own() -> None:

@@ -30,8 +30,8 @@ class Thresholds:
     sure: float
     """Confidence from which a rating need not be read back."""
     enough: float
-    """Confidence from which what is read back is understood, but for a mark: a judgement, a wish that weighs much. And
-    a yes and a no where they are asked for."""
+    """Confidence from which what is read back is understood, but for a mark: a judgement, a wish that weighs much.
+    So are a yes and a no where they are asked for."""
     taken: float
     """Confidence from which another wish is taken. As `enough` where it is missing."""
     ask: float
