@@ -36,7 +36,7 @@ from ivr.settings import Settings
 from ivr.speech import calibration
 from ivr.speech.models import choose_model
 
-PARTS = ("table", "pictures", "latency", "bargein", "capacity", "streams")
+PARTS = ("table", "voices", "pictures", "latency", "bargein", "capacity", "streams")
 PROJECT = Path(__file__).resolve().parents[2]
 DOCUMENT = PROJECT / "docs" / "speech.md"
 PROMPT_VOICE = "anna"
@@ -78,14 +78,14 @@ class BenchSpeech:
     ) -> None:
         self._home = settings.home / "bench-speech"
         self._home.mkdir(parents=True, exist_ok=True)
-        self._plan = plan
+        self._plan, self._is_test = plan, voices == "held-out"
         native = clips.native_tree(settings.native or settings.home / "native" / "root")
         known = clips.voices_for(*(model.name for model in models))
-        used = known.training if voices == "training" else known.held_out
+        used = known.held_out if self._is_test else known.training
         self._settings = settings
         self._pictures: Sequence[pictures.Picture] = ()
         self._phrases = clips.read_phrases()
-        if voices == "held-out":
+        if self._is_test:
             self._phrases += people.digits(native.sounds)
         if own is not None:
             self._phrases += people.given(own, Pack.read(settings.language, settings.understanding))
@@ -123,9 +123,10 @@ class BenchSpeech:
             self._pictures = pictures.pictures(self._home / "native" / "root")
         for bench, measured in zip(self._benches, self.measured, strict=True):
             self._look_into(bench, measured)
-        asyncio.run(
-            self._studio.speak_all([*(clip.spoken for clip in self._clips), *self._behind, self._prompt])
-        )
+        said = [clip.spoken for clip in self._clips]
+        if "voices" in parts:
+            said += [clip.spoken for measured in self.measured for clip in self._of_more_voices(measured)]
+        asyncio.run(self._studio.speak_all([*said, *self._behind, self._prompt]))
         np.save(self._benches[0].babble, self._studio.babble(self._behind))
 
     def _look_into(self, bench: judge.Bench, measured: Measured) -> None:
@@ -145,6 +146,19 @@ class BenchSpeech:
             with clips.progress(len(self._clips), measured.model) as bar:
                 measured.judged = judge.hear_all(bench, self._clips, bar)
             measured.unpaced = time.perf_counter() - began
+
+    def voices(self) -> None:
+        """Each model by all voices that are held out from it, where these are more than are from every one."""
+        for bench, measured in zip(self._benches, self.measured, strict=True):
+            if more := self._of_more_voices(measured):
+                say(f"{len(more)} clips for {measured.model} alone, {', '.join(measured.voices.held_out)}")
+                with clips.progress(len(more), measured.model) as bar:
+                    measured.wider = judge.hear_all(bench, more, bar)
+
+    def _of_more_voices(self, measured: Measured) -> list[Clip]:
+        if self._plan.quick or not self._is_test or set(measured.voices.held_out) <= set(self._first.used):
+            return []
+        return list(clips.plan(self._phrases, measured.voices.held_out))
 
     def pictures(self) -> None:
         say(f"{len(self._pictures)} words of two people whom nobody learned from")

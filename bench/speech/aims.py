@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bench.figures import percentile
 from bench.speech.capacity import AIM_P50, AIM_P95
+from bench.speech.hearing import Judged
 from bench.speech.judge import Share, non_answers
 from bench.speech.measured import Measured, is_accepted, is_lie, is_wrong, within
 from bench.speech.paced import ms
@@ -26,8 +27,8 @@ def aims(measured: Measured) -> Iterator[str]:
 
 
 def tried(measured: Measured) -> Iterator[tuple[bool, str]]:
-    if measured.judged:
-        yield from _understanding(measured)
+    if measured.widest:
+        yield from understanding(measured, measured.widest)
     if load := measured.clock:
         what = f"{ms(load.understood_p50)} of what is understood, {ms(load.decided_p50)} with what is not"
         yield load.understood_p50 <= AIM_P50, f"end of speech to decision p50 at most 300 ms: {what}"
@@ -35,18 +36,19 @@ def tried(measured: Measured) -> Iterator[tuple[bool, str]]:
     if began := began_after(measured):
         noticed = percentile(began, 0.95)
         what = f"{ms(noticed)} in {len(began)} clean clips, the line not counted"
-        yield noticed <= BARGE_IN, f"barge-in noticed within 200 ms p95: {what}"
+        yield round(noticed, 3) <= BARGE_IN, f"barge-in noticed within 200 ms p95: {what}"
     for found in measured.streams:
         yield found.held >= STREAMS, f"at least 100 streams at once, {found.what}: {found.held}"
     if measured.steps:
         yield measured.held > 0, f"calls at once before these break, on this machine: {measured.held}"
 
 
-def _understanding(measured: Measured) -> Iterator[tuple[bool, str]]:
-    every, clean = measured.judged, within(measured.spoken_answers, "clean")
+def understanding(measured: Measured, every: Sequence[Judged]) -> Iterator[tuple[bool, str]]:
+    """What the model made of these clips."""
+    clean = within(measured.spoken_answers(every), "clean")
     words = Share.of([one for one in clean if len(words_of(one.phrase.text)) == 1], is_accepted)
     phrases = Share.of([one for one in clean if len(words_of(one.phrase.text)) > 1], is_accepted)
-    noisy = Share.of(within(measured.answerable, "10 dB"), is_accepted)
+    noisy = Share.of(within(measured.answerable(every), "10 dB"), is_accepted)
     wrong, lies = Share.of(every, is_wrong), Share.of(non_answers(every), is_lie)
     yield words.value >= WORDS, f"single words accepted clean at least 99 %: {_of(words)}"
     yield phrases.value >= PHRASES, f"phrases accepted clean at least 97 %: {_of(phrases)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from bench.speech.bargein import FalseStarts, Interrupted
@@ -28,6 +28,9 @@ class Measured:
     size: float = 0.0
     """MB on disk."""
     judged: list[Judged] = field(default_factory=list)
+    """By the voices of this run."""
+    wider: list[Judged] = field(default_factory=list)
+    """By every voice that it did not learn from, where those are more."""
     unknown: tuple[str, ...] = ()
     """Words that are listened for and that the model does not know."""
     listened_for: int = 0
@@ -53,16 +56,19 @@ class Measured:
         return bool(one.phrase.recording) or one.phrase.text in self.known
 
     @property
-    def answerable(self) -> list[Judged]:
-        """Ratings in words the model knows."""
-        return [one for one in ratings(self.judged) if self.can_be_known(one)]
+    def widest(self) -> list[Judged]:
+        """What it is held against the aims with."""
+        return self.wider or self.judged
 
-    @property
-    def spoken_answers(self) -> list[Judged]:
-        """Ratings and wishes in words the model knows, by voices it has not learned from."""
+    def answerable(self, judged: Sequence[Judged]) -> list[Judged]:
+        """Ratings in words the model knows."""
+        return [one for one in ratings(judged) if self.can_be_known(one)]
+
+    def spoken_answers(self, judged: Sequence[Judged]) -> list[Judged]:
+        """Ratings and wishes in words the model knows, not those of a person."""
         return [
             one
-            for one in self.judged
+            for one in judged
             if one.phrase.means != NONE and not is_a_persons(one) and self.can_be_known(one)
         ]
 

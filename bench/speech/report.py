@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.figures import percentile
 from bench.speech import compare
-from bench.speech.aims import aims, began_after, tried
+from bench.speech.aims import aims, began_after, tried, understanding
 from bench.speech.capacity import LATE
 from bench.speech.clips import NONE, RATINGS
 from bench.speech.compare import table
@@ -45,7 +45,9 @@ def _parts(models: Sequence[Measured]) -> Iterator[str]:
     first = models[0]
     yield _head(models)
     for one in models:
-        yield f"**{one.model}**, against the aims:\n\n" + "\n".join(aims(one))
+        yield f"**{one.model}**, against the aims{_by_whom(one)}:\n\n" + "\n".join(aims(one))
+        if one.wider and one.judged:
+            yield f"By the {len(one.used)} voices of the tables below:\n\n" + _by_the_shared(one)
     if first.judged and len(models) > 1:
         yield "### Models side by side\n\n" + compare.by_condition(models)
     if first.streams:
@@ -98,6 +100,19 @@ def _learned(measured: Measured) -> str:
         f"does not know {len(measured.unknown)}; of the {len(answers)} answers of the test set it knows every word "
         f"of {len([text for text in answers if text in measured.known])}."
     )
+
+
+def _by_whom(measured: Measured) -> str:
+    """Whose voices, where they are others than those of the tables."""
+    if not measured.wider:
+        return ""
+    voices = measured.voices.held_out
+    return f", by all {len(voices)} voices that it did not learn from ({', '.join(voices)})"
+
+
+def _by_the_shared(measured: Measured) -> str:
+    """The same figures by the voices that no model here learned from."""
+    return "\n".join(f"- {what}" for _, what in understanding(measured, measured.judged))
 
 
 def _answers(measured: Measured) -> set[str]:
@@ -321,6 +336,7 @@ def _model_as_json(measured: Measured) -> dict[str, Any]:
         "false_starts": [asdict(one) for one in measured.false_starts],
         "interrupted": [asdict(one) for one in measured.interrupted],
         "clips": [_clip(one, measured) for one in measured.judged],
+        "clips_of_more_voices": [_clip(one, measured) for one in measured.wider],
     }
 
 

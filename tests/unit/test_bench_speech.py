@@ -863,6 +863,26 @@ def test_answers_of_one_word_and_longer_ones_have_aims_of_their_own_and_a_person
     assert "- **not met**: phrases accepted clean at least 97 %: 0.00 % (0 of 1)" in lines
 
 
+def test_a_model_is_held_against_the_aims_with_every_voice_that_it_did_not_learn_from() -> None:
+    one = measured()
+    one.known = frozenset({"пять"})
+    one.judged, one.wider = [judged("5", UNSURE)], [judged("5", "5"), judged("5", UNSURE)]
+    text = report.markdown([one])
+    by_all, _, by_the_shared = text.partition(f"By the {len(one.used)} voices of the tables below:")
+    assert f"against the aims, by all {len(one.voices.held_out)} voices that it did not learn from" in by_all
+    assert "single words accepted clean at least 99 %: 50.00 % (1 of 2)" in by_all
+    assert "- single words accepted clean at least 99 %: 0.00 % (0 of 1)" in by_the_shared
+    one.wider = []
+    assert "voices that it did not learn from" not in report.markdown([one])
+
+
+def test_what_is_noticed_in_just_200_ms_is_noticed_within_them() -> None:
+    one = measured()
+    one.judged = [replace(judged("5", "5"), began=2.2 - 2.0)]
+    assert one.judged[0].began != 0.2
+    assert any(line.startswith("- met: barge-in noticed within 200 ms p95: 200 ms") for line in aims(one))
+
+
 def test_the_tables_are_put_between_their_markers(tmp_path: Path) -> None:
     document = tmp_path / "speech.md"
     document.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n", "utf-8")
