@@ -1,6 +1,7 @@
 """`make ears`: from a list of words to a model that was tried, in about an hour on two cores.
 
     python -m ears [--seed 1] [--folder var/ears] [--into var/ears/model]
+    python -m ears --words ears/model
 
     words       what is to be heard, and how it is said
     speech      voices say it; people's recordings
@@ -41,8 +42,8 @@ from ears import (
     training,
 )
 from ears.alignment import Aligned, align, read_aligned, write_aligned
-from ears.card import LICENCE, NAME, machine, shares, write_card
-from ears.model import Words, write_model
+from ears.card import LICENCE, NAME, machine, read_made, shares, write_card
+from ears.model import Words, write_model, write_words
 from ears.network import Network
 from ears.speech import Source, kept, sources, synthesise, write_pack
 from ears.spent import Spent
@@ -94,6 +95,18 @@ class Workshop:
         _replace(model, into)
         self.say(f"{into} is the model")
 
+    def give_words(self, model: Path) -> None:
+        """The words of today, and how they are said. Its network and its confidences stay: nothing is learned."""
+        made, words = read_made(model), self.words()
+        known = len(words.vocabulary.known)
+        new = self.folder / "model.new"
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.copytree(model, new)
+        write_words(new, words, openfst(self.native))
+        write_card(new, {"learned_with": made["words"], **made, "words": known})
+        _replace(new, model)
+        self.say(f"{model} knows {known} words; it was not tried")
+
     def say(self, what: str) -> None:
         minutes, seconds = divmod(int(time.monotonic() - self.began), 60)
         print(f"{minutes:3}:{seconds:02}  {what}", flush=True)
@@ -139,9 +152,10 @@ class Workshop:
         with self.spent.on("alignment", key):
             if not file.exists():
                 spoken = list(kept(packs))
-                said = words.say({word for one in spoken for word in one.words})
+                uttered = {word for one in spoken for word in one.words}
                 _alone(file.parent)
-                write_aligned(file, list(align(spoken, said)))
+                machine = {"espeak-ng": words.as_written(uttered)}
+                write_aligned(file, list(align(spoken, words.say(uttered), machine)))
             pieces = read_aligned(file)
         self.say(f"alignment: {len(pieces)} pieces")
         return pieces, key
@@ -249,6 +263,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--short", action="store_true", help="a hundredth of it, to try the tools: no use as a model"
     )
+    parser.add_argument(
+        "--words",
+        type=Path,
+        metavar="MODEL",
+        help="give this model the words of today, in seconds: nothing is learned",
+    )
     asked = parser.parse_args(arguments)
     try:
         settings = Settings.read()
@@ -257,7 +277,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         fetched = settings.home / "ears" / "native" / "root"
         recipe = Recipe(asked.seed, 1, 1, 1) if asked.short else Recipe(asked.seed)
         workshop = Workshop(folder, native, fetched, recipe, share=0.01 if asked.short else 1.0)
-        workshop.make((asked.into or folder / "model").resolve())
+        if asked.words:
+            workshop.give_words(asked.words.resolve())
+        else:
+            workshop.make((asked.into or folder / "model").resolve())
     except (DozvonError, OSError) as error:
         print(f"{COMMAND}: {error}", file=sys.stderr)
         return 1

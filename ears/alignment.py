@@ -49,6 +49,8 @@ NEVER = -1e30
 
 _NUMBER = {phone: number for number, phone in enumerate(PHONES, 1)}
 Labels = npt.NDArray[np.int16]
+Ways = Mapping[str, tuple[Phones, ...]]
+"""Of each word how it is said; the first counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +103,16 @@ class _Piece:
     path: _Path
 
 
-def align(spoken: Iterable[Spoken], lexicon: Mapping[str, tuple[Phones, ...]]) -> Iterator[Aligned]:
-    """Every piece with its phones, cut at pauses. Pieces that do not fit their words are left out."""
+def align(
+    spoken: Iterable[Spoken], lexicon: Ways, otherwise: Mapping[str, Ways] | None = None
+) -> Iterator[Aligned]:
+    """Every piece with its phones, cut at pauses. Pieces that do not fit their words are left out.
+
+    `otherwise`: of sources that say words in ways of their own, these ways.
+    """
     with ProcessPoolExecutor(os.cpu_count(), get_context("fork")) as pool:
-        pieces = [_piece(one, lexicon) for one in spoken]
+        ways = otherwise or {}
+        pieces = [_piece(one, ways.get(source_of(one.voice), lexicon)) for one in spoken]
         voices: dict[str, list[_Piece]] = {}
         for one in pieces:
             if len(one.frames) > len(one.path.states):
@@ -124,7 +132,7 @@ def _voice(common: _Gaussians, pieces: Sequence[_Piece]) -> list[Aligned]:
     return [part for piece, at in found if at is not None for part in _cut(piece, at)]
 
 
-def _piece(spoken: Spoken, lexicon: Mapping[str, tuple[Phones, ...]]) -> _Piece:
+def _piece(spoken: Spoken, lexicon: Ways) -> _Piece:
     pcm = eight_kilohertz(spoken.pcm)
     pcm = pcm + np.random.default_rng(len(pcm)).standard_normal(len(pcm)).astype(np.float32) * 8
     cepstra = mfcc(pcm)[:, :CEPSTRA]

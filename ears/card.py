@@ -12,6 +12,7 @@ from typing import Any
 from ears.alignment import Aligned
 from ears.network import AHEAD, BACK
 from ears.speech import RATE, Source
+from ivr.errors import MissingPart
 
 CARD, MADE = "README.md", "made.json"
 LICENCE = "GPL-3.0-only"
@@ -26,6 +27,23 @@ def write_card(folder: Path, made: Mapping[str, Any]) -> None:
     (folder / MADE).write_text(json.dumps(made, ensure_ascii=False, indent=1) + "\n", "utf-8")
     (folder / CARD).write_text(card(made), "utf-8")
     shutil.copyfile(Path(__file__).with_name(COPYING), folder / COPYING)
+
+
+def read_made(folder: Path) -> dict[str, Any]:
+    """What `write_card` wrote there. Raises MissingPart."""
+    try:
+        made = json.loads((folder / MADE).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise _no_model(folder, str(error)) from error
+    if not isinstance(made, dict) or "words" not in made:
+        raise _no_model(folder, f"{MADE} does not say how many words it has")
+    return made
+
+
+def _no_model(folder: Path, why: str) -> MissingPart:
+    return MissingPart(
+        f"the model in {folder}", why, "name a folder that `make ears` made, such as ears/model"
+    )
 
 
 def shares(sources: Sequence[Source], pieces: Sequence[Aligned]) -> list[dict[str, Any]]:
@@ -69,7 +87,7 @@ Seed {made["seed"]}; {made["pieces"]} pieces of speech, {made["hours"]} h, each 
 {made["rounds"]} rounds; {made["minutes"]} minutes on {made["cores"]} cores ({made["machine"]}). The same seed and the same versions give
 the same decisions: {", ".join(f"{name} {version}" for name, version in made["versions"].items())}.
 
-The network has {made["parameters"]} parameters in 16 bits, scores {made["labels"]} sounds 33 times a second, and sees
+{_words_of_later(made)}The network has {made["parameters"]} parameters in 16 bits, scores {made["labels"]} sounds 33 times a second, and sees
 {10 * BACK} ms back and {10 * AHEAD} ms ahead.
 
 ## Whose speech it learned from
@@ -93,6 +111,16 @@ For answers to a robot's questions and for menus: the words of `lexicon.txt`, on
 learned from, {made["heard"]}. How well it hears voices it never met, and how it compares, is in the project's docs/speech.md.
 
 Words can be added without learning anew: see docs/ears.md.
+"""
+
+
+def _words_of_later(made: Mapping[str, Any]) -> str:
+    if "learned_with" not in made:
+        return ""
+    return f"""\
+It learned when {made["learned_with"]} words were listened for. The words and how they are said are of later, given to it
+without learning anew (`{made["command"]} EARS="--words …"`).
+
 """
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from appliance.native import Native
@@ -54,6 +54,12 @@ class Words:
             raise DialplanError("how words are said", silent)
         return said
 
+    def as_written(self, words: Iterable[str]) -> dict[str, tuple[Phones, ...]]:
+        """As espeak-ng's own voices say them, wherever people put the stress."""
+        said = self.say(words)
+        # a letter that is a word is spelled where it stands alone, and nowhere else
+        return said | replace(self.pronouncer, respelled={}).say(word for word in said if len(word) > 1)
+
     def lexicon(self) -> Lexicon:
         return Lexicon.of(self.say(self.vocabulary.known), self.vocabulary.vital)
 
@@ -70,6 +76,11 @@ def write_model(folder: Path, words: Words, network: Network, openfst: OpenFst) 
     (folder / "am" / "final.mdl").write_bytes(final_mdl(network))
     (folder / "conf" / "mfcc.conf").write_text(CONF)
     (folder / "conf" / "model.conf").write_text(DECODER)
+    write_words(folder, words, openfst)
+
+
+def write_words(folder: Path, words: Words, openfst: OpenFst) -> None:
+    """What a model with a network listens for."""
     words.lexicon().write(folder / LEXICON)
     words.other_speech().write(folder)
     build(folder, openfst=openfst)

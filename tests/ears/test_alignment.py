@@ -141,6 +141,16 @@ def test_each_voice_is_aligned_alone_and_all_come_out(utterances: list[tuple[Spo
     assert {piece.voice for piece in pieces} == {spoken.voice for spoken in two}
 
 
+def test_a_source_that_says_words_in_its_own_way_is_aligned_as_it_says_them(
+    utterances: list[tuple[Spoken, list[Segment]]],
+) -> None:
+    backwards = {word: tuple(way[::-1] for way in ways) for word, ways in LEXICON.items()}
+    pieces = list(align([spoken for spoken, _ in utterances], backwards, {"toy": LEXICON}))
+    for spoken, truth in utterances:
+        mine = [piece.labels for piece in pieces if piece.voice == spoken.voice]
+        assert [phone for _, _, phone in runs(np.concatenate(mine))] == [phone for _, _, phone in truth]
+
+
 def test_the_same_speech_is_aligned_the_same(utterances: list[tuple[Spoken, list[Segment]]]) -> None:
     spoken = [spoken for spoken, _ in utterances[:40]]
     one, other = (list(align(spoken, LEXICON)) for _ in "ab")

@@ -149,7 +149,10 @@ def test_the_card_counts_the_minutes_of_every_step(tmp_path: Path, monkeypatch: 
     workshop = Workshop(tmp_path, None, tmp_path, Recipe(1))  # type: ignore[arg-type]
     workshop.sources = [Source("anna", "GPL-2.0-or-later", "rhvoice")]
     words = SimpleNamespace(
-        vocabulary=SimpleNamespace(known=("да",)), say=dict, pronouncer=SimpleNamespace(respelled={})
+        vocabulary=SimpleNamespace(known=("да",)),
+        say=dict,
+        as_written=dict,
+        pronouncer=SimpleNamespace(respelled={}),
     )
     monkeypatch.setattr(making, "plan", lambda *_: [])
     monkeypatch.setattr(making, "kept", lambda _: [])
@@ -180,7 +183,7 @@ def test_speech_is_aligned_anew_when_words_are_said_another_way(
     monkeypatch.setattr(making, "align", lambda *_: [piece("anna", 1)])
 
     def key(respelled: dict[str, tuple[str, ...]]) -> str:
-        words = SimpleNamespace(say=dict, pronouncer=SimpleNamespace(respelled=respelled))
+        words = SimpleNamespace(say=dict, as_written=dict, pronouncer=SimpleNamespace(respelled=respelled))
         return workshop.alignment(words, [])[1]  # type: ignore[arg-type]
 
     assert key({}) == key({})

@@ -498,7 +498,7 @@ def among_sounds(text: str, confidence: float = 1.0) -> Heard:
     """«~0.1 пять»: other speech of 0.1 s, then a word of 0.4."""
     return Heard(
         tuple(
-            Word(UNKNOWN, 0.5, float(word[1:])) if word.startswith("~") else Word(word, confidence, 0.4)
+            Word(UNKNOWN, 0.8, float(word[1:])) if word.startswith("~") else Word(word, confidence, 0.4)
             for word in text.split()
         ),
         seconds=1.0,
@@ -574,6 +574,67 @@ def test_who_breathes_after_a_number_may_go_on() -> None:
     assert not PACK.question("rating").is_complete(among_sounds("пять ~0.1").words)
 
 
+# A mark beside a scrap of a word.
+
+
+def beside(*words: tuple[str, float, float]) -> Heard:
+    """Words, each with its confidence and how many seconds it was."""
+    return Heard(tuple(Word(*word) for word in words), seconds=1.0)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [("по", 0.43, 0.06), ("четвёрку", 0.97, 0.6)],
+        [("четвёрку", 0.97, 0.6), ("в", 0.6, 0.1)],
+        [(UNKNOWN, 0.41, 0.21), ("четвёрку", 0.97, 0.6)],
+        [("у", 0.3, 0.1), ("ставлю", 0.97, 0.4), ("четвёрку", 0.97, 0.6), ("в", 0.3, 0.1)],
+    ],
+)
+def test_a_mark_heard_well_is_read_back_beside_a_faint_short_word(
+    words: list[tuple[str, float, float]],
+) -> None:
+    sounds = beside(*words)
+    meaning = PACK.understand(sounds, "rating")
+    assert meaning == Rating(4, pytest.approx(0.97 * 0.9 ** (2 if len(words) == 4 else 1), abs=0.1), sounds)
+    assert meaning.confidence < PACK.sure
+
+
+@pytest.mark.parametrize(
+    ("why", "words"),
+    [
+        ("it was heard well", [("по", 0.75, 0.06), ("четвёрку", 0.97, 0.6)]),
+        ("it was long", [("по", 0.4, 0.25), ("четвёрку", 0.97, 0.6)]),
+        ("nobody knows how long it was", [("по", 0.4, 0.0), ("четвёрку", 0.97, 0.6)]),
+        ("the mark was not beyond doubt", [("по", 0.4, 0.06), ("четвёрку", 0.94, 0.6)]),
+        ("there were two of them", [("по", 0.4, 0.06), ("в", 0.4, 0.06), ("четвёрку", 0.97, 0.6)]),
+        ("it was between words", [("три", 0.97, 0.3), ("в", 0.4, 0.06), ("четвёрку", 0.97, 0.6)]),
+        ("it was another answer", [("три", 0.4, 0.2), ("четвёрку", 0.97, 0.6)]),
+        ("it denied it", [("не", 0.4, 0.1), ("четвёрку", 0.97, 0.6)]),
+        ("a judgement may be a part of it", [("по", 0.4, 0.06), ("хорошо", 0.97, 0.6)]),
+        ("there was nothing else", [("у", 0.4, 0.06)]),
+    ],
+)
+def test_what_is_no_scrap_is_a_word(why: str, words: list[tuple[str, float, float]]) -> None:
+    assert isinstance(PACK.understand(beside(*words), "rating"), Unsure), why
+
+
+def test_a_wish_is_still_heard_with_a_mark_beside_a_scrap() -> None:
+    sounds = beside(("по", 0.4, 0.06), ("два", 0.97, 0.3), ("позовите", 0.97, 0.5), ("человека", 0.97, 0.5))
+    assert PACK.understand(sounds, "rating") == Wish(Intent.HUMAN, 0.97, sounds)
+
+
+def test_beside_yes_or_no_there_are_no_scraps() -> None:
+    for question in ("yes_no", "offer"):
+        assert isinstance(PACK.understand(beside(("по", 0.4, 0.06), ("да", 0.97, 0.3)), question), Unsure)
+
+
+def test_an_older_file_knows_no_scraps(folder: Path) -> None:
+    edit(folder, "scrap = 0.25", "", "questions/rating.toml")
+    sounds = beside(("по", 0.4, 0.06), ("четвёрку", 0.97, 0.6))
+    assert isinstance(Pack.read("ru", folder).understand(sounds, "rating"), Unsure)
+
+
 # What could be said in two ways.
 
 
@@ -615,24 +676,32 @@ def wavering(*readings: tuple[str, float]) -> Heard:
 
 
 @pytest.mark.parametrize(
-    "indistinct",
+    ("indistinct", "mark"),
     [
-        heard("петь"),
-        heard("ставлю петь"),
-        wavering(("петь", 0.8), ("пять", 0.2)),
-        wavering(("петь", 0.55), ("пять", 0.45)),
+        (heard("петь"), 5),
+        (heard("ять"), 5),
+        (heard("ставлю петь"), 5),
+        (wavering(("петь", 0.8), ("пять", 0.2)), 5),
+        (wavering(("петь", 0.55), ("пять", 0.45)), 5),
+        (heard("твёрка"), 4),
+        (heard("ставлю твёрку"), 4),
+        (heard("пол"), 1),
+        (heard("ну по"), 1),
     ],
 )
 def test_what_an_indistinct_mark_sounds_like_is_tried_as_that_mark_and_always_read_back(
-    indistinct: Heard,
+    indistinct: Heard, mark: int
 ) -> None:
     meaning = PACK.understand(indistinct, "rating")
     assert isinstance(meaning, Rating)
-    assert (meaning.value, meaning.heard) == (5, indistinct)
+    assert (meaning.value, meaning.heard) == (mark, indistinct)
     assert meaning.confidence < PACK.sure
 
 
-@pytest.mark.parametrize("text", ["не петь", "в петь часов", "три петь", f"петь {UNKNOWN}", "опять петь"])
+@pytest.mark.parametrize("text", [
+    "не петь", "в петь часов", "три петь", f"петь {UNKNOWN}", "опять петь",
+    "по пять", "по адресу", "по хорошо", "по часу", "в пол", "пол часа",
+])  # fmt: skip
 def test_where_the_mark_itself_would_be_no_rating_an_indistinct_one_is_none(text: str) -> None:
     assert isinstance(PACK.understand(heard(text), "rating"), Unsure)
 
@@ -875,22 +944,30 @@ def test_a_word_added_is_understood(folder: Path) -> None:
             "ru.toml: groups.me = [1, 'мне|нам|меня|нас|сюда']: a list of words is wanted",
         ),
         (
-            '"пять" = ["петь"]',
+            '"пять" = ["петь", "ять"]',
             '"пять" = ["пят"]',
             "ru.toml: slurred.пять: пят is in no line",
         ),
         (
-            '"пять" = ["петь"]',
+            '"пять" = ["петь", "ять"]',
             '"мастер" = ["петь"]',
             "ru.toml: slurred.мастер: a mark of one word is wanted here",
         ),
-        ('"пять" = ["петь"]', '"пять" = ["четыре"]', "ru.toml: slurred.пять: четыре is an answer itself"),
         (
-            '"пять" = ["петь"]',
+            '"пять" = ["петь", "ять"]',
+            '"пять" = ["четыре"]',
+            "ru.toml: slurred.пять: четыре is an answer itself",
+        ),
+        (
+            '"пять" = ["петь", "ять"]',
             '"пять" = ["петь"]\n"три" = ["петь"]',
             "ru.toml: slurred.три: петь is in slurred.пять too: what does it mean?",
         ),
-        ('"пять" = ["петь"]', '"пять" = "петь"', "ru.toml: slurred.пять = 'петь': a list of words is wanted"),
+        (
+            '"пять" = ["петь", "ять"]',
+            '"пять" = "петь"',
+            "ru.toml: slurred.пять = 'петь': a list of words is wanted",
+        ),
         ("[asked]", "[asked", "ru.toml: "),
     ],
 )
@@ -920,7 +997,7 @@ def test_everything_that_is_wrong_is_named_at_once(folder: Path) -> None:
         (
             "sure = 0.95",
             "yes = 0.95",
-            "yes: no such key (there are: sure, enough, taken, ask, pause, letter, breath)",
+            "yes: no such key (there are: sure, enough, taken, ask, pause, letter, breath, scrap)",
         ),
         ("letter = 0.15", "", "letter is missing"),
         ("breath = 0.12", "breath = -1", "breath = -1: a number from 0, at most 1"),

@@ -141,8 +141,16 @@ class Pack:
         «а двойку» are one answer, «не двойку» is another. A rating comes before what means nothing where it is worth
         asking about (`ask`); it is never as sure as to be taken unasked then.
 
-        Where nothing certain comes of that, an indistinct mark is tried as the mark, and asked about.
+        Where nothing certain comes of that, an indistinct mark is tried as the mark, and asked about. So is a mark
+        that was heard well beside a scrap of a word.
         """
+        meaning = self._with_slurred_marks(heard, question)
+        if not isinstance(meaning, Unsure):
+            return meaning
+        return self._beside_a_scrap(heard, question) or meaning
+
+    def _with_slurred_marks(self, heard: Heard, question: str) -> Meaning:
+        """Indistinct marks tried as the marks, where nothing certain was said."""
         meaning = self._plainly(heard, question)
         sure = self.thresholds[question].sure
         distinct = self._distinct(heard)
@@ -162,6 +170,17 @@ class Pack:
 
         readings = tuple(replace(one, words=said(one.words)) for one in heard.readings)
         return replace(heard, words=said(heard.words), readings=readings)
+
+    def _beside_a_scrap(self, heard: Heard, question: str) -> Rating | None:
+        """The beginning of «ну два» may be lost, and what is left of «ну» sounds like a word."""
+        limits = self.thresholds[question]
+        pieces = sentence.take_apart(heard.words, self._lexicons[question])
+        said = sentence.between_scraps(pieces, limits.scrap, limits.enough)
+        scraps = len(heard.words) - len(said)
+        if not scraps or min((word.confidence for word in said), default=0.0) < limits.sure:
+            return None
+        meaning = self._sense(heard, said, question, scraps)
+        return meaning if isinstance(meaning, Rating) and meaning.also is None else None
 
     def _plainly(self, heard: Heard, question: str) -> Meaning:
         """Every mark as it was said."""

@@ -70,6 +70,17 @@ def between_breaths(words: Sequence[Word], breath: float) -> tuple[Word, ...]:
     return tuple(words[first:last])
 
 
+def between_scraps(pieces: Sequence[Piece], scrap: float, enough: float) -> tuple[Word, ...]:
+    """The words without the first and the last, where these are in no phrase, shorter than `scrap` (seconds) and
+    fainter than `enough`."""
+    first, last = 0, len(pieces)
+    if first < last and _may_be_a_scrap(pieces[first], scrap, enough):
+        first += 1
+    if first < last and _may_be_a_scrap(pieces[last - 1], scrap, enough):
+        last -= 1
+    return tuple(word for piece in pieces[first:last] for word in piece.words)
+
+
 def least_confidence(pieces: Iterable[Piece]) -> float:
     """Of the words that count."""
     counting = (piece for piece in pieces if piece.role not in CHANGES_NOTHING)
@@ -156,6 +167,11 @@ def _as_otherwise(piece: Piece) -> Piece:
 
 def _may_be_a_breath(word: Word, breath: float) -> bool:
     return word.text == UNKNOWN and 0.0 < word.seconds < breath
+
+
+def _may_be_a_scrap(piece: Piece, scrap: float, enough: float) -> bool:
+    word = piece.words[0]
+    return piece.role is Role.STRAY and 0.0 < word.seconds < scrap and word.confidence < enough
 
 
 def _denies(piece: Piece | None) -> bool:

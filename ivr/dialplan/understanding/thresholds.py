@@ -18,9 +18,12 @@ AT_MOST: Mapping[str, float] = {
     "pause": 10,
     "letter": 10,
     "breath": 1,
+    "scrap": 1,
 }
-MAY_BE_MISSING = frozenset({"ask", "taken"})
-MAY_BE_NOTHING = frozenset({"breath"})
+AS_ENOUGH = frozenset({"ask", "taken"})
+"""Where they are missing."""
+MAY_BE_MISSING = AS_ENOUGH | {"scrap"}
+MAY_BE_NOTHING = frozenset({"breath", "scrap"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class Thresholds:
     """Seconds a letter accounts for."""
     breath: float
     """Seconds below which other speech at either end may be a breath."""
+    scrap: float
+    """Seconds below which a faint word at either end may be a scrap of one. 0 where it is missing."""
 
     def spoken_in(self, letters: int) -> float:
         """Seconds that words of so many letters account for."""
@@ -64,7 +69,7 @@ def read(path: Path) -> Thresholds:
         if key in data and not _fits(key, data[key])
     ]
     if not problems:
-        data = dict.fromkeys(MAY_BE_MISSING, data["enough"]) | data
+        data = {"scrap": 0.0} | dict.fromkeys(AS_ENOUGH, data["enough"]) | data
         problems = [
             f"{where}: {higher} ({data[higher]:g}) is below {lower} ({data[lower]:g})"
             for higher, lower in (("sure", "enough"), ("sure", "ask"))
