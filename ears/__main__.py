@@ -43,14 +43,14 @@ from ears import (
 )
 from ears.alignment import Aligned, align, read_aligned, write_aligned
 from ears.card import LICENCE, NAME, machine, read_made, shares, write_card
-from ears.model import Words, write_model, write_words
+from ears.model import write_model, write_words
 from ears.network import Network
 from ears.speech import Source, kept, sources, synthesise, write_pack
 from ears.spent import Spent
 from ears.texts import plan
 from ears.training import Recipe, spoil_all, train
 from ears.trial import Result, hear, is_reserved
-from ears.words import HERE, held_out, lines, vocabulary
+from ears.words import HERE, Words, held_out, lines, vocabulary
 from ivr.errors import DozvonError, MissingPart
 from ivr.lexicon import openfst
 from ivr.settings import Settings

@@ -5,15 +5,19 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from appliance.native import Native
 from ivr.dialplan.understanding.meaning import Intent
 from ivr.dialplan.understanding.pack import Pack
 from ivr.dialplan.understanding.vocabulary import Phrase, Role, plain
 from ivr.errors import DialplanError, did_you_mean
+from ivr.speech.graph import Lexicon, OtherSpeech
+from ivr.speech.pronounce import Phones, Pronouncer, read_respelled
 
 HERE = Path(__file__).parent
+RESPELLED = HERE / "respelled.txt"
 LANGUAGE = "ru"
 LETTERS = frozenset("абвгдеёжзийклмнопрстуфхцчшщъыьэюя-")
 
@@ -28,6 +32,43 @@ class Vocabulary:
     """Words for `[unk]`: what people say beside them."""
     phrases: tuple[str, ...]
     """What the robot listens for, several words each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The vocabulary, and how its words are said."""
+
+    vocabulary: Vocabulary
+    pronouncer: Pronouncer
+
+    @classmethod
+    def of(cls, vocabulary: Vocabulary, native: Native) -> Words:
+        command = native.command("usr/bin/espeak-ng")
+        return cls(vocabulary, Pronouncer(command, native.environment(), read_respelled(RESPELLED)))
+
+    def say(self, words: Iterable[str]) -> dict[str, tuple[Phones, ...]]:
+        """Raises DialplanError naming every word that cannot be said."""
+        said = self.pronouncer.say(words)
+        if silent := [
+            f"{RESPELLED.name}: «{word}» cannot be said so" for word, ways in said.items() if not ways
+        ]:
+            raise DialplanError("how words are said", silent)
+        return said
+
+    def as_written(self, words: Iterable[str]) -> dict[str, tuple[Phones, ...]]:
+        """As espeak-ng's own voices say them, wherever people put the stress."""
+        said = self.say(words)
+        # a letter that is a word is spelled where it stands alone, and nowhere else
+        return said | replace(self.pronouncer, respelled={}).say(word for word in said if len(word) > 1)
+
+    def lexicon(self) -> Lexicon:
+        return Lexicon.of(self.say(self.vocabulary.known), self.vocabulary.vital)
+
+    def other_speech(self) -> OtherSpeech:
+        every = self.say([*self.vocabulary.known, *self.vocabulary.other])
+        return OtherSpeech.of(
+            (ways[0] for ways in every.values()), (every[word][0] for word in self.vocabulary.other)
+        )
 
 
 def vocabulary(folder: Path = HERE, pack: Pack | None = None) -> Vocabulary:

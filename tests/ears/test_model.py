@@ -14,26 +14,11 @@ pytest.importorskip("torch", reason=NO_TORCH)
 from ears import __main__ as making
 from ears.__main__ import main
 from ears.card import CARD, MADE
-from ears.model import Words
-from ears.words import HERE, Vocabulary, vocabulary
+from ears.words import HERE, Vocabulary
 from ivr.speech.graph import LEXICON
 
 SHIPPED = HERE / "model"
 FEW = Vocabulary(known=("да", "звезды", "нет"), vital=("да", "нет"), other=("дом",), phrases=())
-
-
-@pytest.fixture
-def words(native: Native) -> Words:
-    return Words.of(vocabulary(), native)
-
-
-def test_the_model_that_ships_has_the_words_of_today_as_they_are_said_today(
-    words: Words, tmp_path: Path
-) -> None:
-    words.lexicon().write(tmp_path / LEXICON)
-    assert (tmp_path / LEXICON).read_text() == (SHIPPED / LEXICON).read_text(), (
-        'make ears EARS="--words ears/model" gives it to them'
-    )
 
 
 @pytest.fixture
@@ -72,11 +57,3 @@ def test_a_folder_that_is_no_model_is_given_no_words(
     assert "made.json does not say how many words it has" in capsys.readouterr().err
     assert main(["--words", str(tmp_path / "none")]) == 1
     assert "name a folder that `make ears` made" in capsys.readouterr().err
-
-
-def test_what_espeak_ng_says_is_taken_as_it_says_it(words: Words) -> None:
-    ours, machine = words.say(["звезды", "в", "дом"]), words.as_written(["звезды", "в", "дом"])
-    assert ours["звезды"][0] == ("z", "v;", "i", "z", "d", "Y")
-    assert machine["звезды"][0] == ("z", "v;", "E", "z", "d", "y")
-    assert machine["в"] == ours["в"]
-    assert machine["дом"] == ours["дом"]

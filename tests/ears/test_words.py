@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from appliance.native import Native
 from ears import texts
 from ears.texts import Line, plan
-from ears.words import HERE, Vocabulary, held_out, lines, vocabulary
+from ears.words import HERE, Vocabulary, Words, held_out, lines, vocabulary
 from ivr.dialplan.understanding import Pack
 from ivr.errors import DialplanError
+from ivr.speech.graph import LEXICON
 
 ONES = ("ноль", "один", "два", "три", "четыре", "пять", "шесть", "семь", "восемь", "девять")
 TEENS = (
@@ -177,3 +179,28 @@ def test_words_of_a_list_have_pauses_between_them_and_speed_and_pitch_stay_withi
     assert planned[0].text.count(".") == len(planned[0].words)
     assert all(texts.SPEED[0] <= line.speed <= texts.SPEED[1] for line in planned)
     assert all(texts.PITCH[0] <= line.pitch <= texts.PITCH[1] for line in planned)
+
+
+# how they are said
+
+
+@pytest.fixture
+def words(native: Native, real: Vocabulary) -> Words:
+    return Words.of(real, native)
+
+
+def test_the_model_that_ships_has_the_words_of_today_as_they_are_said_today(
+    words: Words, tmp_path: Path
+) -> None:
+    words.lexicon().write(tmp_path / LEXICON)
+    assert (tmp_path / LEXICON).read_text() == (HERE / "model" / LEXICON).read_text(), (
+        'make ears EARS="--words ears/model" gives it to them'
+    )
+
+
+def test_what_espeak_ng_says_is_taken_as_it_says_it(words: Words) -> None:
+    ours, machine = words.say(["звезды", "в", "дом"]), words.as_written(["звезды", "в", "дом"])
+    assert ours["звезды"][0] == ("z", "v;", "i", "z", "d", "Y")
+    assert machine["звезды"][0] == ("z", "v;", "E", "z", "d", "y")
+    assert machine["в"] == ours["в"]
+    assert machine["дом"] == ours["дом"]
