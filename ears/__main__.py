@@ -41,6 +41,7 @@ from ears import (
     speech,
     training,
 )
+from ears import words as wording
 from ears.alignment import Aligned, align, read_aligned, write_aligned
 from ears.card import LICENCE, NAME, machine, read_made, shares, write_card
 from ears.model import write_model, write_words
@@ -95,17 +96,18 @@ class Workshop:
         _replace(model, into)
         self.say(f"{into} is the model")
 
-    def give_words(self, model: Path) -> None:
+    def give_words(self, model: Path, into: Path) -> None:
         """The words of today, and how they are said. Its network and its confidences stay: nothing is learned."""
         made, words = read_made(model), self.words()
         known = len(words.vocabulary.known)
-        new = self.folder / "model.new"
+        new = self.folder / "words.new"
         shutil.rmtree(new, ignore_errors=True)
         shutil.copytree(model, new)
         write_words(new, words, openfst(self.native))
         write_card(new, {"learned_with": made["words"], **made, "words": known})
-        _replace(new, model)
-        self.say(f"{model} knows {known} words; it was not tried")
+        _replace(new, into)
+        shutil.rmtree(new)
+        self.say(f"{into} knows {known} words; it was not tried")
 
     def say(self, what: str) -> None:
         minutes, seconds = divmod(int(time.monotonic() - self.began), 60)
@@ -147,7 +149,7 @@ class Workshop:
         return file
 
     def alignment(self, words: Words, packs: Sequence[Path]) -> tuple[list[Aligned], str]:
-        key = _digest(packs, words.pronouncer.respelled, _source_of(alignment, features))
+        key = _digest(packs, words.pronouncer.respelled, _source_of(alignment, features, wording))
         file = self.folder / "aligned" / f"{key}.npz"
         with self.spent.on("alignment", key):
             if not file.exists():
@@ -259,7 +261,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="where what is made on the way is kept; default var/ears")
-    parser.add_argument("--into", type=Path, help="where the model goes; default FOLDER/model")
+    parser.add_argument("--into", type=Path, help="where the model goes; default FOLDER/model, or MODEL")
     parser.add_argument(
         "--short", action="store_true", help="a hundredth of it, to try the tools: no use as a model"
     )
@@ -278,7 +280,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         recipe = Recipe(asked.seed, 1, 1, 1) if asked.short else Recipe(asked.seed)
         workshop = Workshop(folder, native, fetched, recipe, share=0.01 if asked.short else 1.0)
         if asked.words:
-            workshop.give_words(asked.words.resolve())
+            workshop.give_words(asked.words.resolve(), (asked.into or asked.words).resolve())
         else:
             workshop.make((asked.into or folder / "model").resolve())
     except (DozvonError, OSError) as error:

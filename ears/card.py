@@ -35,9 +35,11 @@ def read_made(folder: Path) -> dict[str, Any]:
         made = json.loads((folder / MADE).read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise _no_model(folder, str(error)) from error
-    if not isinstance(made, dict) or "words" not in made:
-        raise _no_model(folder, f"{MADE} does not say how many words it has")
-    return made
+    try:
+        card(made)
+    except (KeyError, TypeError) as error:
+        raise _no_model(folder, f"{MADE} lacks {error}") from error
+    return dict(made)
 
 
 def _no_model(folder: Path, why: str) -> MissingPart:
@@ -118,8 +120,9 @@ def _words_of_later(made: Mapping[str, Any]) -> str:
     if "learned_with" not in made:
         return ""
     return f"""\
-It learned when {made["learned_with"]} words were listened for. The words and how they are said are of later, given to it
-without learning anew (`{made["command"]} EARS="--words …"`).
+It learned when {made["learned_with"]} words were listened for. The words it has now, and how they are said, were given to it
+later, without learning (`{made["command"]} EARS="--words …"`): what `{made["command"]}` learns with them is another network. It was
+tried before.
 
 """
 

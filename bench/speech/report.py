@@ -107,7 +107,8 @@ def _by_whom(measured: Measured) -> str:
     if not measured.wider:
         return ""
     voices = measured.voices.held_out
-    return f", by all {len(voices)} voices that it did not learn from ({', '.join(voices)})"
+    names = ", ".join(voices)
+    return f"; what is accepted and wrong by all {len(voices)} voices that it did not learn from ({names})"
 
 
 def _by_the_shared(measured: Measured) -> str:

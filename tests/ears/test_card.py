@@ -190,6 +190,23 @@ def test_speech_is_aligned_anew_when_words_are_said_another_way(
     assert key({"не": ("не", "[n; i]")}) != key({})
 
 
+def test_espeak_ngs_voices_are_aligned_as_it_says_words_not_as_people_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop = Workshop(tmp_path, None, tmp_path, Recipe(1))  # type: ignore[arg-type]
+    words = SimpleNamespace(
+        say=lambda _: {"уже": "people"},
+        as_written=lambda _: {"уже": "espeak-ng"},
+        pronouncer=SimpleNamespace(respelled={}),
+    )
+    aligned: list[Any] = []
+    monkeypatch.setattr(making, "kept", lambda _: [])
+    monkeypatch.setattr(making, "align", lambda *given: aligned.extend(given[1:]) or [piece("anna", 1)])
+    workshop.alignment(words, [])  # type: ignore[arg-type]
+    assert aligned == [{"уже": "people"}, {"espeak-ng": {"уже": "espeak-ng"}}]
+    assert "espeak-ng" in {source.name for source in sources()}
+
+
 def test_few_recordings_are_gone_through_more_than_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

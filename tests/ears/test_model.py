@@ -37,6 +37,14 @@ def test_a_model_is_given_the_words_of_today_and_keeps_its_network(model: Path) 
     assert "диспетчер" not in known
     for kept in ("am/final.mdl", "confidence.json", "conf/model.conf"):
         assert (model / kept).read_bytes() == (SHIPPED / kept).read_bytes()
+    for anew in ("graph/HCLr.fst", "graph/Gr.fst", "other.txt"):
+        assert (model / anew).read_bytes() != (SHIPPED / anew).read_bytes()
+
+
+def test_the_words_may_go_into_a_copy(model: Path, tmp_path: Path) -> None:
+    assert main(["--words", str(model), "--into", str(tmp_path / "copy")]) == 0
+    assert (model / LEXICON).read_bytes() == (SHIPPED / LEXICON).read_bytes()
+    assert json.loads((tmp_path / "copy" / MADE).read_text())["words"] == len(FEW.known)
 
 
 def test_its_card_tells_with_how_many_words_it_learned_however_often_they_change(model: Path) -> None:
@@ -54,6 +62,6 @@ def test_a_folder_that_is_no_model_is_given_no_words(
 ) -> None:
     (model / MADE).write_text("{}")
     assert main(["--words", str(model)]) == 1
-    assert "made.json does not say how many words it has" in capsys.readouterr().err
+    assert "made.json lacks 'sources'" in capsys.readouterr().err
     assert main(["--words", str(tmp_path / "none")]) == 1
     assert "name a folder that `make ears` made" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -192,10 +193,12 @@ def words(native: Native, real: Vocabulary) -> Words:
 def test_the_model_that_ships_has_the_words_of_today_as_they_are_said_today(
     words: Words, tmp_path: Path
 ) -> None:
+    model = HERE / "model"
     words.lexicon().write(tmp_path / LEXICON)
-    assert (tmp_path / LEXICON).read_text() == (HERE / "model" / LEXICON).read_text(), (
-        'make ears EARS="--words ears/model" gives it to them'
-    )
+    words.other_speech().write(tmp_path)
+    for part in tmp_path.iterdir():
+        assert part.read_text() == (model / part.name).read_text(), 'make ears EARS="--words ears/model"'
+    assert json.loads((model / "made.json").read_text())["words"] == len(words.vocabulary.known)
 
 
 def test_what_espeak_ng_says_is_taken_as_it_says_it(words: Words) -> None:

@@ -869,7 +869,7 @@ def test_a_model_is_held_against_the_aims_with_every_voice_that_it_did_not_learn
     one.judged, one.wider = [judged("5", UNSURE)], [judged("5", "5"), judged("5", UNSURE)]
     text = report.markdown([one])
     by_all, _, by_the_shared = text.partition(f"By the {len(one.used)} voices of the tables below:")
-    assert f"against the aims, by all {len(one.voices.held_out)} voices that it did not learn from" in by_all
+    assert f"accepted and wrong by all {len(one.voices.held_out)} voices that it did not learn from" in by_all
     assert "single words accepted clean at least 99 %: 50.00 % (1 of 2)" in by_all
     assert "- single words accepted clean at least 99 %: 0.00 % (0 of 1)" in by_the_shared
     one.wider = []

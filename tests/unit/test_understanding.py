@@ -596,7 +596,8 @@ def test_a_mark_heard_well_is_read_back_beside_a_faint_short_word(
 ) -> None:
     sounds = beside(*words)
     meaning = PACK.understand(sounds, "rating")
-    assert meaning == Rating(4, pytest.approx(0.97 * 0.9 ** (2 if len(words) == 4 else 1), abs=0.1), sounds)
+    scraps = 2 if len(words) == 4 else 1
+    assert meaning == Rating(4, pytest.approx(0.97 * 0.9**scraps), sounds)
     assert meaning.confidence < PACK.sure
 
 
@@ -612,6 +613,7 @@ def test_a_mark_heard_well_is_read_back_beside_a_faint_short_word(
         ("it was another answer", [("три", 0.4, 0.2), ("четвёрку", 0.97, 0.6)]),
         ("it denied it", [("не", 0.4, 0.1), ("четвёрку", 0.97, 0.6)]),
         ("a judgement may be a part of it", [("по", 0.4, 0.06), ("хорошо", 0.97, 0.6)]),
+        ("it makes another number of it", [("по", 0.4, 0.06), ("два", 0.97, 0.3)]),
         ("there was nothing else", [("у", 0.4, 0.06)]),
     ],
 )
@@ -620,8 +622,21 @@ def test_what_is_no_scrap_is_a_word(why: str, words: list[tuple[str, float, floa
 
 
 def test_a_wish_is_still_heard_with_a_mark_beside_a_scrap() -> None:
-    sounds = beside(("по", 0.4, 0.06), ("два", 0.97, 0.3), ("позовите", 0.97, 0.5), ("человека", 0.97, 0.5))
+    sounds = beside(
+        ("по", 0.4, 0.06), ("двойку", 0.97, 0.3), ("позовите", 0.97, 0.5), ("человека", 0.97, 0.5)
+    )
     assert PACK.understand(sounds, "rating") == Wish(Intent.HUMAN, 0.97, sounds)
+
+
+def test_what_may_have_been_denied_is_no_mark_beside_a_scrap() -> None:
+    words = (Word("по", 0.6, 0.06), Word("четвёрку", 0.97, 0.6))
+    denied = (Word("не", 1.0), Word("четвёрку", 1.0))
+    likely, hardly = (
+        Heard(words, 1.0, readings=(Reading(words, 1 - share), Reading(denied, share)))
+        for share in (0.3, 0.01)
+    )
+    assert isinstance(PACK.understand(likely, "rating"), Unsure)
+    assert short(PACK.understand(hardly, "rating")) == "4"
 
 
 def test_beside_yes_or_no_there_are_no_scraps() -> None:

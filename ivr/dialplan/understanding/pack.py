@@ -145,7 +145,7 @@ class Pack:
         that was heard well beside a scrap of a word.
         """
         meaning = self._with_slurred_marks(heard, question)
-        if not isinstance(meaning, Unsure):
+        if not isinstance(meaning, Unsure) or meaning.why is Why.SEVERAL:
             return meaning
         return self._beside_a_scrap(heard, question) or meaning
 
@@ -172,7 +172,7 @@ class Pack:
         return replace(heard, words=said(heard.words), readings=readings)
 
     def _beside_a_scrap(self, heard: Heard, question: str) -> Rating | None:
-        """The beginning of «ну два» may be lost, and what is left of «ну» sounds like a word."""
+        """The beginning of «на четвёрку» may be lost, and what is left of «на» sounds like a word."""
         limits = self.thresholds[question]
         pieces = sentence.take_apart(heard.words, self._lexicons[question])
         said = sentence.between_scraps(pieces, limits.scrap, limits.enough)
@@ -180,7 +180,19 @@ class Pack:
         if not scraps or min((word.confidence for word in said), default=0.0) < limits.sure:
             return None
         meaning = self._sense(heard, said, question, scraps)
-        return meaning if isinstance(meaning, Rating) and meaning.also is None else None
+        if not isinstance(meaning, Rating) or meaning.also or self._may_be_denied(heard, question):
+            return None
+        return meaning
+
+    def _may_be_denied(self, heard: Heard, question: str) -> bool:
+        """Is there a «не» in what it may have been?"""
+        lexicon, sure = self._lexicons[question], self.thresholds[question].sure
+        return any(
+            piece.role is Role.NEGATION
+            for reading in heard.readings
+            if reading.share > 1 - sure
+            for piece in sentence.take_apart(reading.words, lexicon)
+        )
 
     def _plainly(self, heard: Heard, question: str) -> Meaning:
         """Every mark as it was said."""
