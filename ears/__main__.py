@@ -166,9 +166,17 @@ class Workshop:
         spoilt = (
             self.folder
             / "spoilt"
-            / _digest(key, self.recipe, len(pieces), _source_of(augmentation, morphing, features))
+            / _digest(
+                key,
+                self.recipe.seed,
+                self.recipe.copies,
+                len(pieces),
+                _source_of(augmentation, morphing, features),
+            )
         )
-        file = self.folder / "learned" / f"{_digest(spoilt.name, _source_of(network, training))}.pt"
+        file = (
+            self.folder / "learned" / f"{_digest(spoilt.name, self.recipe, _source_of(network, training))}.pt"
+        )
         _alone(spoilt.parent, spoilt.name)
         with self.spent.on("spoiling", spoilt.name):
             spoil_all(pieces, self.recipe, spoilt)

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.optim.swa_utils import AveragedModel, update_bn
 from tqdm import tqdm
 
 from ears.alignment import SILENCE, Aligned
@@ -27,8 +29,13 @@ from ears.network import STRIDE, Network, Sequences, by_moment, keep_narrow_orth
 
 COPIES = 5
 """Times each piece of speech is spoilt anew."""
-BY_MOMENT, BY_UTTERANCE = 7, 8
+BY_MOMENT, BY_UTTERANCE = 7, 9
 """Rounds through a copy, taught by each moment; then by whole utterances."""
+AVERAGED = 4
+"""Rounds at the end whose weights are averaged, batch after batch: what each of them learned by chance goes (Izmailov
+et al., 2018)."""
+STANDARDS = 200
+"""Batches by which the averaged network standardises what its layers pass on."""
 BATCH = 120 * SECOND
 """Frames."""
 FASTEST = 1.5e-3
@@ -170,26 +177,26 @@ def train(folder: Path, recipe: Recipe, kept: Path) -> Network:
     first = _read(folder, 0)
     sequences = Sequences.of([_said(one) for one in first])
     _standardise(network, first)
+    average = AveragedModel(network)
+    kinds = {"network": network, "average": average, "learning": learning}
     done = 0
     if kept.exists():
         state = torch.load(kept, weights_only=True)
         done = state["rounds"]
-        network.load_state_dict(state["network"])
-        learning.load_state_dict(state["learning"])
+        for kind, holder in kinds.items():
+            holder.load_state_dict(state[kind])
     for number in range(done, recipe.rounds):
         heard = first if number % recipe.copies == 0 else _read(folder, number % recipe.copies)
-        _round(network, learning, sequences, heard, recipe, number)
+        _round(network, average, learning, sequences, heard, recipe, number)
         new = kept.with_suffix(".new")
-        torch.save(
-            {"rounds": number + 1, "network": network.state_dict(), "learning": learning.state_dict()}, new
-        )
+        torch.save({"rounds": number + 1, **{kind: each.state_dict() for kind, each in kinds.items()}}, new)
         new.rename(kept)
-    network.eval()
-    return network
+    return _ready(average, first, recipe)
 
 
 def _round(
     network: Network,
+    average: AveragedModel,
     learning: torch.optim.Optimizer,
     sequences: Sequences,
     heard: Sequence[Heard],
@@ -222,6 +229,8 @@ def _round(
         learning.step()
         if at % 4 == 0:
             keep_narrow_orthogonal(network)
+        if number >= recipe.rounds - AVERAGED:
+            average.update_parameters(network)
         right += float((scores.detach().argmax(2) == batch.labels)[present].sum())
         scored += float(present.sum())
         taught += float(loss.detach())
@@ -237,11 +246,21 @@ def has_bfloat16() -> bool:
 
 
 def _pace(round_: float, recipe: Recipe) -> float:
-    """Warm up, then slower and slower; once more when it is taught by whole utterances."""
+    """Warm up, then slower and slower; again, but never slow, when it is taught by whole utterances: of steps that
+    hardly move there would be nothing to average."""
     if round_ < recipe.by_moment:
         warm = min(1.0, round_ / 0.15 + 0.02)
         return FASTEST * warm * (1 - 0.9 * round_ / recipe.by_moment)
-    return FASTEST * SLOWER * (1 - 0.97 * (round_ - recipe.by_moment) / recipe.by_utterance)
+    return FASTEST * SLOWER * (1 - 0.7 * (round_ - recipe.by_moment) / recipe.by_utterance)
+
+
+def _ready(average: AveragedModel, heard: Sequence[Heard], recipe: Recipe) -> Network:
+    """The averaged network to be used. The means and spreads inside it are no averages: they are taken anew."""
+    groups = batches(heard, np.random.default_rng([recipe.seed, recipe.rounds]))[:STANDARDS]
+    with torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16()):
+        update_bn((collate(group).frames for group in groups), average)
+    average.module.eval()
+    return cast("Network", average.module)
 
 
 def _said(heard: Heard) -> list[int]:

@@ -18,6 +18,8 @@ class Word:
     """0 to 1."""
     seconds: float = 0.0
     """How long it was; 0.0 where the ears cannot tell."""
+    pause: float = 0.0
+    """Seconds of silence between the word before and it; 0.0 where the ears cannot tell."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -249,13 +249,21 @@ class Vosk:
         likely = np.array([float(way["confidence"]) for way in ways])
         shares = np.exp(likely - likely.max())
         return tuple(
-            Reading(tuple(self._word(grammar, one) for one in way.get("result", ())), float(share))
+            Reading(self._words(grammar, way.get("result", ())), float(share))
             for way, share in zip(ways, shares / shares.sum(), strict=True)
         )
 
-    def _word(self, grammar: _Grammar, one: Mapping[str, Any]) -> Word:
-        seconds = float(one["end"]) - float(one["start"]) if self.knows_lengths else 0.0
-        return Word(grammar.word(one["word"]), 1.0, round(seconds, 3))
+    def _words(self, grammar: _Grammar, said: Sequence[Mapping[str, Any]]) -> tuple[Word, ...]:
+        ends = [float(said[0]["start"]), *(float(one["end"]) for one in said)] if said else []
+        return tuple(self._word(grammar, one, end) for one, end in zip(said, ends, strict=False))
+
+    def _word(self, grammar: _Grammar, one: Mapping[str, Any], ended: float) -> Word:
+        """`ended`: when the word before did."""
+        word = grammar.word(one["word"])
+        if not self.knows_lengths:
+            return Word(word, 1.0)
+        starts, ends = float(one["start"]), float(one["end"])
+        return Word(word, 1.0, round(ends - starts, 3), round(starts - ended, 3))
 
     def _make_grammar(self, phrases: tuple[str, ...]) -> _Grammar:
         """The phrases in the model's spelling, without the words it does not know."""

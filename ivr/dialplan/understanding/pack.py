@@ -121,7 +121,11 @@ class Pack:
     def _around_marks(self) -> Iterator[str]:
         """«Ставлю один ставлю два … ставлю»: which words stand beside one another, and as good as nothing of how
         answers begin and end."""
-        marks = [phrase for phrase in self._phrases if self._role(phrase, "rating") is Role.MARK]
+        marks = [
+            phrase
+            for phrase in self._phrases
+            if " " not in phrase and self._role(phrase, "rating") is Role.MARK
+        ]
         for around in self.vocabulary.around:
             yield " ".join([*(f"{around} {mark}" for mark in marks), around])
 
@@ -237,7 +241,18 @@ class Pack:
         said = sentence.between_breaths(heard.words, self.thresholds[question].breath)
         breaths = len(heard.words) - len(said)
         forgiven = self._sense(heard, said, question, breaths) if said and breaths else meaning
-        return forgiven if _is_answer(forgiven) else meaning
+        return forgiven if _is_answer(forgiven) else self._in_a_clause(heard, question) or meaning
+
+    def _in_a_clause(self, heard: Heard, question: str) -> Rating | None:
+        """«Пять, быстро пришли, вежливые»: who gives a reason says it after a pause. Never sure."""
+        limits = self.thresholds[question]
+        pieces = sentence.take_apart(heard.words, self._lexicons[question])
+        said = sentence.amid_other_speech(pieces, limits.clause)
+        alone = replace(heard, seconds=sum(word.seconds for word in said))
+        meaning = self._sense(alone, said, question) if said else None
+        if not isinstance(meaning, Rating):
+            return None
+        return replace(meaning, confidence=min(meaning.confidence, NEARLY * limits.sure), heard=heard)
 
     def _sense(self, heard: Heard, said: Sequence[Word], question: str, breaths: int = 0) -> Meaning:
         """What these words of it mean, with so many breaths beside them."""

@@ -81,6 +81,32 @@ def between_scraps(pieces: Sequence[Piece], scrap: float, enough: float) -> tupl
     return tuple(word for piece in pieces[first:last] for word in piece.words)
 
 
+def amid_other_speech(pieces: Sequence[Piece], pause: float) -> tuple[Word, ...]:
+    """The words that rate, where pauses of so many seconds keep other speech from the marks: «пять, быстро [unk]».
+    None where what is beside them may change them: «не», a number; «нет» after them."""
+    clauses = _clauses(pieces, pause)
+    marked = [at for at, clause in enumerate(clauses) if _holds_mark(clause)]
+    if not marked or len(clauses) == len(marked):
+        return ()
+    first, last = marked[0], marked[-1]
+    after = [
+        piece for at, clause in enumerate(clauses) if at > first and at not in marked for piece in clause
+    ]
+    if first and clauses[first - 1][-1].role in {Role.NEGATION, Role.ELSEWHERE}:
+        return ()
+    if len(clauses) > last + 1 and clauses[last + 1][0].role is Role.ELSEWHERE:
+        return ()
+    if any(_corrects(piece) for piece in after):
+        return ()
+    rating = (
+        piece
+        for at, clause in enumerate(clauses)
+        for piece in clause
+        if at in marked or piece.role is Role.VERDICT
+    )
+    return tuple(word for piece in rating for word in piece.words)
+
+
 def least_confidence(pieces: Iterable[Piece]) -> float:
     """Of the words that count."""
     counting = (piece for piece in pieces if piece.role not in CHANGES_NOTHING)
@@ -172,6 +198,19 @@ def _may_be_a_breath(word: Word, breath: float) -> bool:
 def _may_be_a_scrap(piece: Piece, scrap: float, enough: float) -> bool:
     word = piece.words[0]
     return piece.role is Role.STRAY and 0.0 < word.seconds < scrap and word.confidence < enough
+
+
+def _clauses(pieces: Sequence[Piece], pause: float) -> list[list[Piece]]:
+    clauses: list[list[Piece]] = [[]]
+    for piece in pieces:
+        if clauses[-1] and 0.0 < pause <= piece.words[0].pause:
+            clauses.append([])
+        clauses[-1].append(piece)
+    return clauses
+
+
+def _holds_mark(clause: Iterable[Piece]) -> bool:
+    return any(piece.role is Role.MARK for piece in clause)
 
 
 def _denies(piece: Piece | None) -> bool:

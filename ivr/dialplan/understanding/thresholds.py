@@ -19,11 +19,13 @@ AT_MOST: Mapping[str, float] = {
     "letter": 10,
     "breath": 1,
     "scrap": 1,
+    "clause": 1,
 }
 AS_ENOUGH = frozenset({"ask", "taken"})
 """Where they are missing."""
-MAY_BE_MISSING = AS_ENOUGH | {"scrap"}
-MAY_BE_NOTHING = frozenset({"breath", "scrap"})
+AS_NOTHING = frozenset({"scrap", "clause"})
+MAY_BE_MISSING = AS_ENOUGH | AS_NOTHING
+MAY_BE_NOTHING = AS_NOTHING | {"breath"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class Thresholds:
     """Seconds below which other speech at either end may be a breath."""
     scrap: float
     """Seconds below which a faint word at either end may be a scrap of one. 0 where it is missing."""
+    clause: float
+    """Seconds of silence that keep a mark and other speech apart; 0, also where it is missing: nothing does."""
 
     def spoken_in(self, letters: int) -> float:
         """Seconds that words of so many letters account for."""
@@ -69,7 +73,7 @@ def read(path: Path) -> Thresholds:
         if key in data and not _fits(key, data[key])
     ]
     if not problems:
-        data = {"scrap": 0.0} | dict.fromkeys(AS_ENOUGH, data["enough"]) | data
+        data = dict.fromkeys(AS_NOTHING, 0.0) | dict.fromkeys(AS_ENOUGH, data["enough"]) | data
         problems = [
             f"{where}: {higher} ({data[higher]:g}) is below {lower} ({data[lower]:g})"
             for higher, lower in (("sure", "enough"), ("sure", "ask"))
