@@ -115,9 +115,8 @@ class Workshop:
 
     def words(self) -> Words:
         words = Words.of(vocabulary(), self.native)
-        known, other, phrases = (
-            len(each) for each in (words.vocabulary.known, words.vocabulary.other, words.vocabulary.phrases)
-        )
+        known, other = len(words.vocabulary.known), len(words.vocabulary.other)
+        phrases = sum(map(len, words.vocabulary.phrases.values()))
         self.say(f"words: {known} to hear, {other} for other speech, {phrases} phrases of them")
         return words
 

@@ -6,10 +6,10 @@ Everything is drawn by a seed, so two runs say the same.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ears.words import Vocabulary
+from ears.words import BESIDE_MARKS, Vocabulary
 
 LIST = 10
 """Words said in one breath, a pause after each: starting the speech program takes longer than a word."""
@@ -19,6 +19,9 @@ VITAL_TIMES = 9
 OTHER = 0.5
 """The share of the words for other speech that a voice says."""
 PHRASES = 1_000
+MARKS = 0.4
+"""Of the phrases so many are said beside marks. Of the others each wish has as many, however many ways to say it are
+known."""
 SENTENCES = 400
 CARRIED = 0.3
 """Of the phrases so many have something said before or after them, as people do."""
@@ -62,10 +65,9 @@ def plan(
     vital = [word for word in vocabulary.vital for _ in range(max(1, round(VITAL_TIMES * says)))]
     chance.shuffle(words)
     chance.shuffle(vital)
-    phrases = [text for text in vocabulary.phrases if text not in avoid]
     phrases = [
         _carried(text, chance, avoid)
-        for text in chance.sample(phrases, min(len(phrases), int(PHRASES * says)))
+        for text in _some_of_each(vocabulary.phrases, int(PHRASES * says), chance, avoid)
     ]
     talk = chance.sample(sentences, min(len(sentences), int(SENTENCES * says)))
     lists = [*_lists(words, LIST), *_lists(vital, LIST), *_lists(phrases, PHRASES_A_LIST), *talk]
@@ -75,6 +77,18 @@ def plan(
 def _lists(items: Sequence[str], length: int) -> Iterator[str]:
     for at in range(0, len(items), length):
         yield " ".join(f"{item}." for item in items[at : at + length])
+
+
+def _some_of_each(
+    kinds: Mapping[str, Sequence[str]], most: int, chance: random.Random, avoid: frozenset[str]
+) -> list[str]:
+    drawn: list[str] = []
+    for kind, texts in kinds.items():
+        share = MARKS if kind == BESIDE_MARKS else (1 - MARKS) / (len(kinds) - 1)
+        left = [text for text in texts if text not in avoid]
+        drawn += chance.sample(left, min(len(left), round(most * share)))
+    chance.shuffle(drawn)
+    return drawn
 
 
 def _carried(text: str, chance: random.Random, avoid: frozenset[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from ivr.speech.pronounce import Phones, Pronouncer, read_respelled
 HERE = Path(__file__).parent
 RESPELLED = HERE / "respelled.txt"
 LANGUAGE = "ru"
+BESIDE_MARKS = "beside marks"
+"""What rates, or is said beside it, or sounds like it: all that is no wish."""
 LETTERS = frozenset("абвгдеёжзийклмнопрстуфхцчшщъыьэюя-")
 
 
@@ -30,8 +32,8 @@ class Vocabulary:
     """Of these, the ones whose mistake is a wrong rating or a wrong «да»: learned from more speech."""
     other: tuple[str, ...]
     """Words for `[unk]`: what people say beside them."""
-    phrases: tuple[str, ...]
-    """What the robot listens for, several words each."""
+    phrases: Mapping[str, tuple[str, ...]]
+    """What the robot listens for, several words each: by the wish it is, or BESIDE_MARKS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +87,27 @@ def vocabulary(folder: Path = HERE, pack: Pack | None = None) -> Vocabulary:
     return Vocabulary(
         known=tuple(sorted(known)),
         vital=tuple(
-            sorted({word for text, phrase in meant.items() if _is_vital(phrase) for word in text.split()})
+            sorted(
+                {word for text, phrase in meant.items() if _is_vital(text, phrase) for word in text.split()}
+            )
         ),
         other=tuple(dict.fromkeys(word for word in lines(folder / "other.txt") if word not in known)),
-        phrases=tuple(sorted(text for text in meant if " " in text)),
+        phrases={kind: tuple(sorted(texts)) for kind, texts in sorted(_by_kind(meant).items())},
     )
 
 
-def _is_vital(phrase: Phrase) -> bool:
-    return phrase.role in {Role.MARK, Role.VERDICT} or phrase.intent in {Intent.YES, Intent.NO}
+def _by_kind(meant: Mapping[str, Phrase]) -> dict[str, list[str]]:
+    kinds: dict[str, list[str]] = {}
+    for text, phrase in meant.items():
+        if " " in text:
+            kinds.setdefault(phrase.intent or BESIDE_MARKS, []).append(text)
+    return kinds
+
+
+def _is_vital(text: str, phrase: Phrase) -> bool:
+    """Longer ones are known by more than one word."""
+    answers = phrase.role in {Role.MARK, Role.VERDICT} or phrase.intent in {Intent.YES, Intent.NO}
+    return answers and len(text.split()) <= 2
 
 
 def held_out(file: Path = HERE.parent / "bench" / "speech" / "phrases.toml") -> frozenset[str]:

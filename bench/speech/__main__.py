@@ -155,9 +155,7 @@ class BenchSpeech:
                 with clips.progress(len(more), measured.model) as bar:
                     measured.wider = judge.hear_all(bench, more, bar)
             else:
-                say(
-                    f"{measured.model}: by no more voices than the others (nor in a quick run, or by those it learned from)"
-                )
+                say(f"{measured.model}: no more voices (none in a quick run, nor by those it learned from)")
 
     def _of_more_voices(self, measured: Measured) -> list[Clip]:
         if self._plan.quick or not self._is_test or set(measured.voices.held_out) <= set(self._first.used):

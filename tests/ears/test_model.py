@@ -18,7 +18,7 @@ from ears.words import HERE, Vocabulary
 from ivr.speech.graph import LEXICON
 
 SHIPPED = HERE / "model"
-FEW = Vocabulary(known=("да", "звезды", "нет"), vital=("да", "нет"), other=("дом",), phrases=())
+FEW = Vocabulary(known=("да", "звезды", "нет"), vital=("да", "нет"), other=("дом",), phrases={})
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from tests.ears import NO_TORCH
 torch = pytest.importorskip("torch", reason=NO_TORCH)
 
 from ears import training  # noqa: E402
+from ears.network import Network  # noqa: E402
 from ears.training import Recipe, batches, collate, spoil_all, train  # noqa: E402
 
 torch.set_num_threads(1)
@@ -155,6 +157,22 @@ def test_another_seed_makes_another_network_and_learning_lowers_what_it_is_taugh
         spoilt, Recipe(5, copies=1, by_moment=1, by_utterance=0), tmp_path / "other.pt"
     ).state_dict()
     assert not torch.equal(one["last.weight"], other["last.weight"])
+
+
+def test_the_weights_of_the_last_rounds_are_averaged(
+    spoilt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after: list[torch.Tensor] = []
+    one_round = training._round
+
+    def remembered(network: Network, *given: Any) -> None:
+        one_round(network, *given)  # of a single batch: so little is there to hear
+        after.append(network.last.weight.detach().clone())
+
+    monkeypatch.setattr(training, "AVERAGED", 2)
+    monkeypatch.setattr(training, "_round", remembered)
+    network = train(spoilt, Recipe(4, copies=1, by_moment=3, by_utterance=0), tmp_path / "one.pt")
+    assert torch.allclose(network.last.weight, (after[1] + after[2]) / 2)
 
 
 def test_what_is_learned_is_ready_to_be_used(spoilt: Path, tmp_path: Path) -> None:

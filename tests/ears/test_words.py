@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from appliance.native import Native
 from ears import texts
 from ears.texts import Line, plan
-from ears.words import HERE, Vocabulary, Words, held_out, lines, vocabulary
+from ears.words import BESIDE_MARKS, HERE, Vocabulary, Words, held_out, lines, vocabulary
 from ivr.dialplan.understanding import Pack
 from ivr.errors import DialplanError
 from ivr.speech.graph import LEXICON
@@ -25,7 +26,7 @@ SMALL = Vocabulary(
     known=("да", "два", "лифт", "нет", "пять"),
     vital=("да", "пять"),
     other=tuple(f"слово{letter}" for letter in "абвгдежз"),
-    phrases=("и не починили", "пять баллов"),
+    phrases={BESIDE_MARKS: ("пять баллов",), "not_done": ("и не починили",)},
 )
 
 
@@ -73,7 +74,9 @@ def test_ratings_and_yes_and_no_are_vital_and_a_lift_is_not(real: Vocabulary) ->
 
 def test_every_vital_word_and_every_word_of_a_phrase_is_known(real: Vocabulary) -> None:
     assert set(real.vital) <= set(real.known)
-    assert {word for phrase in real.phrases for word in phrase.split()} <= set(real.known)
+    assert {word for said in real.phrases.values() for phrase in said for word in phrase.split()} <= set(
+        real.known
+    )
 
 
 def test_no_word_is_known_and_other_speech_at_once(real: Vocabulary) -> None:
@@ -143,6 +146,19 @@ def test_vital_words_are_said_more_often_than_others() -> None:
     every = [word for line in plan("anna", SMALL, (), 1.0, 1, frozenset()) for word in uttered(line)]
     assert every.count("да") == 1 + texts.VITAL_TIMES
     assert every.count("лифт") == 1
+
+
+def test_a_wish_that_is_said_in_many_ways_is_said_no_more_often_than_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(texts, "PHRASES", 100)
+    monkeypatch.setattr(texts, "CARRIED", 0.0)
+    ways = {BESIDE_MARKS: 400, "not_done": 4_000, "repeat": 50}
+    phrases = {kind: tuple(f"{kind} {number}" for number in range(ways[kind])) for kind in ways}
+    planned = plan("anna", replace(SMALL, phrases=phrases), (), 1.0, 1, frozenset())
+    said = [phrase for line in planned for phrase in line.text.split(".") if phrase.strip()]
+    counted = {kind: sum(phrase.strip().startswith(kind) for phrase in said) for kind in ways}
+    assert counted == {BESIDE_MARKS: 40, "not_done": 30, "repeat": 30}
 
 
 def test_the_same_seed_gives_the_same_plan_and_another_seed_or_voice_another() -> None:

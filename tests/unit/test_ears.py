@@ -141,7 +141,10 @@ class FakeDecoder:
         heard = [
             {
                 "confidence": likely,
-                "result": [{"word": word, "start": 0.42, "end": 0.81} for word in words],
+                "result": [
+                    {"word": word, "start": 0.42 + 0.5 * at, "end": 0.81 + 0.5 * at}
+                    for at, word in enumerate(words)
+                ],
                 "text": " ".join(words),
             }
             for words, likely in ways
@@ -256,6 +259,15 @@ async def test_only_a_model_that_knows_how_long_words_are_is_believed_about_it()
     FakeDecoder.hears = ("три",)
     assert (await heard(knowing("три"), ("три",)))[0].seconds == 0.0
     assert (await heard(knowing("три", knows_lengths=True), ("три",)))[0].seconds == 0.39
+
+
+@pytest.mark.usefixtures("vosk_is_fake")
+async def test_a_words_pause_is_the_silence_after_the_word_before_it() -> None:
+    FakeDecoder.hears = ("да", "три")
+    words = await heard(knowing("да", "три", knows_lengths=True), ("да", "три"))
+    assert [word.pause for word in words] == [0.0, 0.11]
+    untold = await heard(knowing("да", "три"), ("да", "три"))
+    assert [word.pause for word in untold] == [0.0, 0.0]
 
 
 @pytest.mark.usefixtures("vosk_is_fake")
