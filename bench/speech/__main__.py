@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.speech import bargein, capacity, clips, judge, people, pictures, report, streams
+from bench.speech import bargein, capacity, clips, judge, people, pictures, report, streams, unseen
 from bench.speech.capacity import Kind, Step
 from bench.speech.clips import NONE, Clip, Phrase, Spoken, Studio
 from bench.speech.measured import Measured
@@ -36,7 +36,7 @@ from ivr.settings import Settings
 from ivr.speech import calibration
 from ivr.speech.models import choose_model
 
-PARTS = ("table", "voices", "pictures", "latency", "bargein", "capacity", "streams")
+PARTS = ("table", "voices", "unseen", "pictures", "latency", "bargein", "capacity", "streams")
 PROJECT = Path(__file__).resolve().parents[2]
 DOCUMENT = PROJECT / "docs" / "speech.md"
 PROMPT_VOICE = "anna"
@@ -126,6 +126,8 @@ class BenchSpeech:
         said = [clip.spoken for clip in self._clips]
         if "voices" in parts:
             said += [clip.spoken for measured in self.measured for clip in self._of_more_voices(measured)]
+        if "unseen" in parts:
+            said += [clip.spoken for clip in unseen.plan(self._first.voices.held_out)]
         asyncio.run(self._studio.speak_all([*said, *self._behind, self._prompt]))
         np.save(self._benches[0].babble, self._studio.babble(self._behind))
 
@@ -161,6 +163,17 @@ class BenchSpeech:
         if self._plan.quick or not self._is_test or set(measured.voices.held_out) <= set(self._first.used):
             return []
         return list(clips.plan(self._phrases, measured.voices.held_out))
+
+    def unseen(self) -> None:
+        bench, measured = self._benches[0], self._first
+        heard = unseen.plan(measured.voices.held_out)
+        say(f"{len(heard)} clips of texts that nobody widened the vocabulary by")
+        pack = Pack.read(bench.language, bench.understanding)
+        measured.readable = frozenset(
+            clip.spoken.phrase.text for clip in heard if unseen.is_understood(clip.spoken.phrase, pack)
+        )
+        with clips.progress(len(heard), measured.model) as bar:
+            measured.unseen = judge.hear_all(bench, heard, bar)
 
     def pictures(self) -> None:
         say(f"{len(self._pictures)} words of two people whom nobody learned from")

@@ -39,6 +39,10 @@ class Measured:
     """Of its confidences; None: they are as the recogniser has them."""
     known: frozenset[str] = frozenset()
     """The phrases all of whose words the model knows."""
+    unseen: list[Judged] = field(default_factory=list)
+    """Answers written without sight of the vocabulary."""
+    readable: frozenset[str] = frozenset()
+    """The texts of these that are understood as texts."""
     named: list[Named] = field(default_factory=list)
     """What two people call pictures; nothing of a model to which no words can be added."""
     unpaced: float = 0.0

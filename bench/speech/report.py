@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.figures import percentile
-from bench.speech import compare
+from bench.speech import compare, unseen
 from bench.speech.aims import aims, began_after, tried, understanding
 from bench.speech.capacity import LATE
 from bench.speech.clips import NONE, RATINGS
@@ -59,6 +59,10 @@ def _parts(models: Sequence[Measured]) -> Iterator[str]:
         yield "### What was taken for what\n\n" + _confusion(first)
         yield "### A loosely matching peer\n\n" + _peer(first)
         yield "### Mistakes\n\n" + _mistakes(first)
+    if first.unseen:
+        yield "### Texts written without sight of the vocabulary\n\n" + unseen.report(
+            first.unseen, first.readable
+        )
     if first.named:
         yield "### Words of people\n\n" + _named(first)
     if first.clock or first.judged:
@@ -338,6 +342,7 @@ def _model_as_json(measured: Measured) -> dict[str, Any]:
         "interrupted": [asdict(one) for one in measured.interrupted],
         "clips": [_clip(one, measured) for one in measured.judged],
         "clips_of_more_voices": [_clip(one, measured) for one in measured.wider],
+        "clips_of_unseen_texts": [_clip(one, measured) for one in measured.unseen],
     }
 
 

@@ -28,6 +28,7 @@ from bench.speech import (
     reliability,
     report,
     spoil,
+    unseen,
 )
 from bench.speech.__main__ import models_for
 from bench.speech.aims import aims
@@ -874,6 +875,48 @@ def test_a_model_is_held_against_the_aims_with_every_voice_that_it_did_not_learn
     assert "- single words accepted clean at least 99 %: 0.00 % (0 of 1)" in by_the_shared
     one.wider = []
     assert "voices that it did not learn from" not in report.markdown([one])
+
+
+@pytest.mark.parametrize(
+    ("text", "means", "is_"),
+    [
+        ("пять", "5", True),
+        ("пять, кулебяка", "5", True),  # a pause keeps them apart
+        ("пять кулебяка", "5", False),
+        ("пять кулебяка", "none", True),
+        ("пять, кулебяка", "none", True),  # it is asked back
+        ("пять", "none", False),
+        ("опять течёт", "not_done", True),
+        ("опять течёт", "none", False),
+    ],
+)
+def test_a_text_is_understood_as_if_every_word_were_heard(text: str, means: str, is_: bool) -> None:
+    assert unseen.is_understood(Phrase(text, means, means), Pack.read("ru")) is is_
+
+
+def test_unseen_texts_are_said_on_two_kinds_of_line_and_none_of_them_is_of_the_test_set() -> None:
+    planned = unseen.plan(["umka", "tatiana"])
+    assert {clip.condition for clip in planned} == set(unseen.LINES)
+    texts = {clip.spoken.phrase.text for clip in planned}
+    assert len(texts) > 100
+    assert texts.isdisjoint(phrase.text for phrase in clips.read_phrases())
+
+
+def test_the_report_tells_texts_that_are_not_understood_from_those_that_are_misheard() -> None:
+    one = measured()
+    lost = unseen.LINES[1]
+    one.unseen = [
+        judged("5", "5", read_back=True),
+        judged("5", UNSURE),
+        judged("5", UNSURE, text="пять кулебяка"),
+        judged("5", "4", condition=lost),
+        judged("none", "5", text="опять"),
+    ]
+    one.readable = frozenset({"пять", "опять"})
+    text = report.markdown([one])
+    assert "| ratings | 2 | 1 | clean | 3 | 1 | 1 | 1 of 2 | 0 | 0 | 0 |" in text
+    assert "|  |  |  | loss 5 % | 1 | 0 | 0 | 0 of 1 | 0 | 1 | 1 |" in text
+    assert "| no answers | 1 | 1 | clean | 1 | 0 | 0 | 0 of 1 | 0 | 1 | 1 |" in text
 
 
 def test_what_is_noticed_in_just_200_ms_is_noticed_within_them() -> None:
