@@ -70,6 +70,8 @@ class Pack:
         }
         self._lexicons = {name: _lexicon(name, words) for name in QUESTIONS}
         self._phrases = tuple(dict.fromkeys(phrase for line in words.lines.values() for phrase in line))
+        self._questions: dict[str, Question] = {}
+        """Made once: ten thousand phrases are too many to put together in every call."""
 
     @classmethod
     def read(cls, language: str, folder: Path = HERE) -> Pack:
@@ -110,6 +112,11 @@ class Pack:
 
         An answer is there more often than what merely sounds like one: people mostly say what they are asked for.
         """
+        if name not in self._questions:
+            self._questions[name] = self._asked(name)
+        return self._questions[name]
+
+    def _asked(self, name: str) -> Question:
         phrases = [phrase for phrase in self._phrases for _ in range(self._expected(phrase, name))]
         return Question(
             name,
