@@ -674,6 +674,7 @@ def clauses(text: str) -> Heard:
         (4, "~ ~, нет, четыре"),
         (5, "пять, ~ отлично ~"),
         (4, "ставлю четыре, опоздал на час ~"),
+        (3, "три, опоздал на два часа"),
     ],
 )
 def test_a_mark_that_a_pause_keeps_from_other_speech_is_read_back(value: int, text: str) -> None:

@@ -243,12 +243,19 @@ class Pack:
 
     def _understand(self, heard: Heard, question: str) -> Meaning:
         meaning = self._sense(heard, heard.words, question)
-        if meaning != Unsure(Why.OTHER_SPEECH, heard):
-            return meaning
+        if meaning == Unsure(Why.OTHER_SPEECH, heard):
+            forgiven = self._between_breaths(heard, question)
+            return forgiven or self._in_a_clause(heard, question) or meaning
+        if meaning == Unsure(Why.ELSEWHERE, heard):
+            return self._in_a_clause(heard, question) or meaning
+        return meaning
+
+    def _between_breaths(self, heard: Heard, question: str) -> Meaning | None:
+        """Other speech at either end may be nothing but a breath."""
         said = sentence.between_breaths(heard.words, self.thresholds[question].breath)
         breaths = len(heard.words) - len(said)
-        forgiven = self._sense(heard, said, question, breaths) if said and breaths else meaning
-        return forgiven if _is_answer(forgiven) else self._in_a_clause(heard, question) or meaning
+        meaning = self._sense(heard, said, question, breaths) if said and breaths else None
+        return meaning if meaning is not None and _is_answer(meaning) else None
 
     def _in_a_clause(self, heard: Heard, question: str) -> Rating | None:
         """«Пять, быстро пришли, вежливые»: who gives a reason says it after a pause. Never sure."""
