@@ -162,20 +162,11 @@ class Workshop:
         return pieces, key
 
     def network(self, pieces: Sequence[Aligned], key: str) -> Network:
-        spoilt = (
-            self.folder
-            / "spoilt"
-            / _digest(
-                key,
-                self.recipe.seed,
-                self.recipe.copies,
-                len(pieces),
-                _source_of(augmentation, morphing, features),
-            )
-        )
-        file = (
-            self.folder / "learned" / f"{_digest(spoilt.name, self.recipe, _source_of(network, training))}.pt"
-        )
+        said = [(piece.voice, piece.words) for piece in pieces]
+        what = (key, self.recipe.seed, self.recipe.copies, said)
+        spoilt = self.folder / "spoilt" / _digest(*what, _source_of(augmentation, morphing, features))
+        learned = _digest(spoilt.name, self.recipe, _source_of(network, training))
+        file = self.folder / "learned" / f"{learned}.pt"
         _alone(spoilt.parent, spoilt.name)
         with self.spent.on("spoiling", spoilt.name):
             spoil_all(pieces, self.recipe, spoilt)

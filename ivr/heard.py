@@ -19,7 +19,7 @@ class Word:
     seconds: float = 0.0
     """How long it was; 0.0 where the ears cannot tell."""
     pause: float = 0.0
-    """Seconds of silence between the word before and it; 0.0 where the ears cannot tell."""
+    """Seconds of silence between the word before and it; 0.0 of the first, and where the ears cannot tell."""
 
 
 @dataclass(frozen=True, slots=True)

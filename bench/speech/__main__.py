@@ -127,7 +127,7 @@ class BenchSpeech:
         if "voices" in parts:
             said += [clip.spoken for measured in self.measured for clip in self._of_more_voices(measured)]
         if "unseen" in parts:
-            said += [clip.spoken for clip in unseen.plan(self._first.voices.held_out)]
+            said += [clip.spoken for clip in self._of_unseen_texts()]
         asyncio.run(self._studio.speak_all([*said, *self._behind, self._prompt]))
         np.save(self._benches[0].babble, self._studio.babble(self._behind))
 
@@ -166,7 +166,7 @@ class BenchSpeech:
 
     def unseen(self) -> None:
         bench, measured = self._benches[0], self._first
-        heard = unseen.plan(measured.voices.held_out)
+        heard = self._of_unseen_texts()
         say(f"{len(heard)} clips of texts that nobody widened the vocabulary by")
         pack = Pack.read(bench.language, bench.understanding)
         measured.readable = frozenset(
@@ -174,6 +174,10 @@ class BenchSpeech:
         )
         with clips.progress(len(heard), measured.model) as bar:
             measured.unseen = judge.hear_all(bench, heard, bar)
+
+    def _of_unseen_texts(self) -> list[Clip]:
+        voices = self._first.voices.held_out if self._is_test else self._first.used
+        return unseen.plan(voices, quick=self._plan.quick)
 
     def pictures(self) -> None:
         say(f"{len(self._pictures)} words of two people whom nobody learned from")

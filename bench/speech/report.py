@@ -342,7 +342,10 @@ def _model_as_json(measured: Measured) -> dict[str, Any]:
         "interrupted": [asdict(one) for one in measured.interrupted],
         "clips": [_clip(one, measured) for one in measured.judged],
         "clips_of_more_voices": [_clip(one, measured) for one in measured.wider],
-        "clips_of_unseen_texts": [_clip(one, measured) for one in measured.unseen],
+        "clips_of_unseen_texts": [
+            _clip(one, measured) | {"understood_as_text": one.phrase.text in measured.readable}
+            for one in measured.unseen
+        ],
     }
 
 

@@ -237,12 +237,11 @@ BOTH = """
 2 + human: два соедините с диспетчером, двойка позовите человека, два оператора,
    два и хочу пожаловаться
 4 + human: четыре и дайте диспетчера
-? several: пять отстаньте, пять я за рулём, перезвоните завтра пять, отстаньте пять
+? several: пять отстаньте, пять я за рулём, перезвоните завтра пять, отстаньте пять, пять но вы ошиблись,
+   соседка вызывала поставлю пять, какая заявка пять, кто это пять
 ? other_speech: пять не оператора, не оператора, не буду пять, не хочу пять, пять потом
-wrong_number: пять но вы ошиблись, вы не туда попали пять
 machine: оставьте сообщение пять, нажмите пять, нажмите один
 child: мамы нет дома пять, пять мамы нет дома
-which_job: какая заявка пять, кто это пять
 """
 
 YES_OR_NO = f"""
@@ -687,6 +686,10 @@ def test_a_mark_that_a_pause_keeps_from_other_speech_is_read_back(value: int, te
     [
         ("no pause keeps it apart", "пять ~ ~"),
         ("it was denied", "~ не, пять"),
+        ("it may be denied by what nobody understood", "не ~, пять"),
+        ("it was not deserved", "пять, он не заслужил"),
+        ("it is not given", "пять, ~ не поставлю"),
+        ("there is a number before what changes nothing", "двадцать, ну, пять"),
         ("it was taken back", "пять, нет ~"),
         ("it was corrected into nobody knows what", "пять, ой, ~"),
         ("another was said", "пять, ~, четыре"),
@@ -699,6 +702,15 @@ def test_a_mark_that_a_pause_keeps_from_other_speech_is_read_back(value: int, te
 )
 def test_what_a_pause_does_not_keep_apart_is_no_rating(why: str, text: str) -> None:
     assert not isinstance(PACK.understand(clauses(text), "rating"), Rating), why
+
+
+def test_what_has_to_be_forgiven_makes_no_reading_surer() -> None:
+    ways = (("пять", 0.4), ("пять, ~", 0.35), ("ну пять, ~", 0.25))
+    readings = tuple(Reading(clauses(text).words, share) for text, share in ways)
+    meaning = PACK.understand(Heard(readings[0].words, readings=readings), "rating")
+    assert isinstance(meaning, Rating)
+    assert meaning.value == 5
+    assert meaning.confidence == pytest.approx(0.99 * PACK.sure)
 
 
 def test_pauses_keep_nothing_apart_that_answers_yes_or_no() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ivr.dialplan.understanding import sentence, thresholds, vocabulary
@@ -33,8 +33,10 @@ EXPECTED = {Role.MARK: 5, Role.VERDICT: 2, Role.WISH: 2, Role.PADDING: 2}
 GO_WITH_A_RATING = frozenset({Intent.OPT_OUT, Intent.NOT_DONE, Intent.HUMAN})
 """Wishes that take nothing from a rating in the same breath."""
 YES_OR_NO = frozenset({Intent.YES, Intent.NO})
-UNSETTLE_A_RATING = frozenset({Intent.LATER, Intent.REFUSED})
-"""«Пять не поставлю, отстаньте»: which of the two was meant?"""
+UNSETTLE_A_RATING = frozenset(
+    {Intent.LATER, Intent.REFUSED, Intent.WRONG_NUMBER, Intent.WHICH_JOB, Intent.REPEAT}
+)
+"""«Пять не поставлю, отстаньте», «пять, соседка вызывала»: which of the two was meant?"""
 Trust = Callable[[float], float]
 Sense = tuple[int, Intent | None] | Intent | type[Unsure]
 """What is the same in whichever words it is said: a rating with a wish, a wish, nothing that can be made sense of."""
@@ -49,6 +51,17 @@ NONSENSE = 0.5
 With it 87 instead of 83 of a hundred ratings are understood or read back at 12 dB, and 91 instead of 89 wishes."""
 GOOD = 4
 """Who says that nothing was done gives no such rating, whatever the word sounded like."""
+
+
+@dataclass(slots=True)
+class _Way:
+    """What means the same."""
+
+    likeliest: Reading
+    share: float = 0.0
+    """Of all that it may have been."""
+    unforgiven: float = 0.0
+    """… in which there was nothing to forgive: no breath, no other speech in another clause."""
 
 
 class Pack:
@@ -209,46 +222,53 @@ class Pack:
         """Every mark as it was said."""
         if not heard.readings:
             return self._understand(heard, question)
-        shares, first = self._weighed(heard, question)
+        ways = self._weighed(heard, question)
 
         def made(sense: Sense) -> Meaning:
-            meaning = self._understand(_as_read(heard, first[sense], self._trust(shares[sense])), question)
+            way, sure = ways[sense], self.thresholds[question].sure
+            meaning = self._understand(_as_read(heard, way.likeliest, self._trust(way.share)), question)
+            if isinstance(meaning, Rating) and self._trust(way.unforgiven) < sure:
+                meaning = replace(meaning, confidence=min(meaning.confidence, NEARLY * sure))
             return replace(meaning, heard=heard)
 
-        most, *others = sorted(shares, key=lambda sense: -shares[sense])
+        most, *others = sorted(ways, key=lambda sense: -ways[sense].share)
         answer, *rivals = [sense for sense in (most, *others) if sense is not Unsure] or [most]
         if not isinstance(answer, tuple):
             return made(most)
-        if any(shares[rival] > HALF * shares[answer] for rival in rivals if not _is_same(rival, answer)):
+        enough = HALF * ways[answer].share
+        if any(ways[rival].share > enough for rival in rivals if not _is_same(rival, answer)):
             return Unsure(Why.SEVERAL, heard)
         rating = made(answer)
         return rating if isinstance(rating, Rating) else made(most)
 
     def shares(self, heard: Heard, question: str) -> Mapping[Sense, float]:
         """How much of what it may have been means what, the most first; uncalibrated."""
-        shares, _ = self._weighed(heard, question)
-        return dict(sorted(shares.items(), key=lambda one: -one[1]))
+        ways = self._weighed(heard, question)
+        return {sense: ways[sense].share for sense in sorted(ways, key=lambda sense: -ways[sense].share)}
 
-    def _weighed(self, heard: Heard, question: str) -> tuple[dict[Sense, float], dict[Sense, Reading]]:
-        """And the likeliest reading of each."""
-        shares: dict[Sense, float] = {}
-        first: dict[Sense, Reading] = {}
+    def _weighed(self, heard: Heard, question: str) -> dict[Sense, _Way]:
+        ways: dict[Sense, _Way] = {}
+        sure = self.thresholds[question].sure
         for reading in heard.readings or (Reading(heard.words, 1.0),):
-            meant = _sense(self._understand(_as_read(heard, reading, 1.0), question))
-            share = reading.share * (NONSENSE if meant is Unsure else 1.0)
-            shares[meant] = shares.get(meant, 0.0) + share
-            first.setdefault(meant, reading)
-        whole = sum(shares.values())
-        return {meant: share / whole for meant, share in shares.items()}, first
+            meaning = self._understand(_as_read(heard, reading, 1.0), question)
+            sense = _sense(meaning)
+            way = ways.setdefault(sense, _Way(reading))
+            share = reading.share * (NONSENSE if sense is Unsure else 1.0)
+            way.share += share
+            way.unforgiven += share if _confidence(meaning) >= sure else 0.0
+        whole = sum(way.share for way in ways.values())
+        for way in ways.values():
+            way.share, way.unforgiven = way.share / whole, way.unforgiven / whole
+        return ways
 
     def _understand(self, heard: Heard, question: str) -> Meaning:
         meaning = self._sense(heard, heard.words, question)
-        if meaning == Unsure(Why.OTHER_SPEECH, heard):
-            forgiven = self._between_breaths(heard, question)
-            return forgiven or self._in_a_clause(heard, question) or meaning
-        if meaning == Unsure(Why.ELSEWHERE, heard):
-            return self._in_a_clause(heard, question) or meaning
-        return meaning
+        if not isinstance(meaning, Unsure):
+            return meaning
+        forgiven = self._between_breaths(heard, question) if meaning.why is Why.OTHER_SPEECH else None
+        if meaning.why in {Why.OTHER_SPEECH, Why.ELSEWHERE}:
+            forgiven = forgiven or self._in_a_clause(heard, question)
+        return forgiven or meaning
 
     def _between_breaths(self, heard: Heard, question: str) -> Meaning | None:
         """Other speech at either end may be nothing but a breath."""
@@ -260,10 +280,12 @@ class Pack:
     def _in_a_clause(self, heard: Heard, question: str) -> Rating | None:
         """«Пять, быстро пришли, вежливые»: who gives a reason says it after a pause. Never sure."""
         limits = self.thresholds[question]
-        pieces = sentence.take_apart(heard.words, self._lexicons[question])
+        pieces = sentence.take_apart(heard.words, self._lexicons[question]) if limits.clause else ()
         said = sentence.amid_other_speech(pieces, limits.clause)
+        if not said:
+            return None
         alone = replace(heard, seconds=sum(word.seconds for word in said))
-        meaning = self._sense(alone, said, question) if said else None
+        meaning = self._sense(alone, said, question)
         if not isinstance(meaning, Rating):
             return None
         return replace(meaning, confidence=min(meaning.confidence, NEARLY * limits.sure), heard=heard)

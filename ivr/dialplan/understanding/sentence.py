@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -81,28 +82,23 @@ def between_scraps(pieces: Sequence[Piece], scrap: float, enough: float) -> tupl
     return tuple(word for piece in pieces[first:last] for word in piece.words)
 
 
-def amid_other_speech(pieces: Sequence[Piece], pause: float) -> tuple[Word, ...]:
-    """The words that rate, where pauses of so many seconds keep other speech from the marks: «пять, быстро [unk]».
-    None where what is beside them may change them: «не», a number; «нет» after them."""
-    clauses = _clauses(pieces, pause)
-    marked = [at for at, clause in enumerate(clauses) if _holds_mark(clause)]
-    if not marked or len(clauses) == len(marked):
+def amid_other_speech(pieces: Sequence[Piece], clause: float) -> tuple[Word, ...]:
+    """The words that rate, where so many seconds of silence keep other speech from the marks: «пять, быстро [unk]».
+    Empty where there is none, and where what is beside the marks may change them: «не», a number; «нет» after it."""
+    clauses = _clauses(pieces, clause)
+    marked = [at for at, one in enumerate(clauses) if _holds_mark(one)]
+    if not marked or len(marked) == len(clauses):
         return ()
-    first, last = marked[0], marked[-1]
-    after = [
-        piece for at, clause in enumerate(clauses) if at > first and at not in marked for piece in clause
-    ]
-    if first and clauses[first - 1][-1].role in {Role.NEGATION, Role.ELSEWHERE}:
-        return ()
-    if len(clauses) > last + 1 and clauses[last + 1][0].role is Role.ELSEWHERE:
-        return ()
-    if any(_corrects(piece) for piece in after):
+    before = [piece for one in clauses[: marked[0]] for piece in one]
+    after = [piece for at, one in enumerate(clauses) if at > marked[0] and at not in marked for piece in one]
+    beside = (
+        *_nearest(reversed(before)),
+        *_nearest(piece for one in clauses[marked[-1] + 1 :] for piece in one),
+    )
+    if any(piece.role is Role.ELSEWHERE for piece in beside) or _deny(before) or _take_back(after):
         return ()
     rating = (
-        piece
-        for at, clause in enumerate(clauses)
-        for piece in clause
-        if at in marked or piece.role is Role.VERDICT
+        piece for at, one in enumerate(clauses) for piece in one if at in marked or piece.role is Role.VERDICT
     )
     return tuple(word for piece in rating for word in piece.words)
 
@@ -200,13 +196,34 @@ def _may_be_a_scrap(piece: Piece, scrap: float, enough: float) -> bool:
     return piece.role is Role.STRAY and 0.0 < word.seconds < scrap and word.confidence < enough
 
 
-def _clauses(pieces: Sequence[Piece], pause: float) -> list[list[Piece]]:
+def _clauses(pieces: Sequence[Piece], silence: float) -> list[list[Piece]]:
     clauses: list[list[Piece]] = [[]]
     for piece in pieces:
-        if clauses[-1] and 0.0 < pause <= piece.words[0].pause:
+        if clauses[-1] and 0.0 < silence <= piece.words[0].pause:
             clauses.append([])
         clauses[-1].append(piece)
     return clauses
+
+
+def _nearest(pieces: Iterable[Piece]) -> list[Piece]:
+    """The first that changes anything."""
+    return [piece for piece in pieces if piece.role not in CHANGES_NOTHING][:1]
+
+
+def _deny(before: Sequence[Piece]) -> bool:
+    """«Нет» before a mark corrects what was said before it, a «не» may go on in other speech."""
+    return any(map(_denies, before))
+
+
+def _take_back(after: Sequence[Piece]) -> bool:
+    """«Нет», «вряд ли», «не поставлю», «не заслужил»; but not «мусор не [unk]»."""
+    return any(
+        _corrects(piece)
+        or (
+            _denies(piece) and (len(piece.words) > 1 or following is None or following.role is not Role.STRAY)
+        )
+        for piece, following in itertools.zip_longest(after, after[1:])
+    )
 
 
 def _holds_mark(clause: Iterable[Piece]) -> bool:
