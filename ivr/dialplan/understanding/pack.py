@@ -445,10 +445,12 @@ def _with_wish(value: int | Why, wish: Piece, pieces: Sequence[Piece], heard: He
     intent = wish.intent
     assert intent is not None
     alone = Wish(intent, min(word.confidence for word in wish.words), heard)
-    if isinstance(value, Why) or not _has_mark(pieces):
+    if not _has_mark(pieces):
         return alone  # «хорошо, перезвоните» is no four
-    if intent in UNSETTLE_A_RATING:
+    if intent in UNSETTLE_A_RATING and value not in {Why.TAKEN_BACK, Why.ELSEWHERE}:
         return Unsure(Why.SEVERAL, heard)
+    if isinstance(value, Why):
+        return alone
     if intent not in GO_WITH_A_RATING or (intent is Intent.NOT_DONE and value >= GOOD):
         return alone
     return Rating(value, sentence.least_confidence(pieces), heard, also=intent)
