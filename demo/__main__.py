@@ -8,7 +8,8 @@ import sys
 import time
 from dataclasses import replace
 
-from demo.place import free_ports, hotline, settings_for
+from demo.place import hotline, settings_for
+from demo.softphone import free_port
 from demo.story import Story
 from ivr import logs
 from ivr.asterisk.conf import TEST_ACCOUNT
@@ -32,7 +33,7 @@ async def demo(base: Settings) -> int:
     home = base.home.resolve() / "demo"
     shutil.rmtree(home, ignore_errors=True)
     print("Starting a hotline for the story…", flush=True)
-    (phones,) = free_ports(1)
+    phones = free_port("127.0.0.1")
     dial_out = f"PJSIP/{TEST_ACCOUNT}/sip:{{number}}@127.0.0.1:{phones}"
     async with hotline(replace(settings_for(home, base), dial_out=dial_out)) as (it, _):
         assert it.settings.database_url is not None and it.settings.test_resident is not None

@@ -488,7 +488,7 @@ class _Stack:
 
     async def _stand_up(self, first: Softphone) -> baresip.Runtime:
         here = _address_towards(first.server)
-        port = first.port or _free_port(here)
+        port = first.port or free_port(here)
         self.address = f"{here}:{port}"
         config = baresip.Config(
             net_interface=here,
@@ -558,7 +558,7 @@ def _address_towards(server: str) -> str:
         return str(probe.getsockname()[0])
 
 
-def _free_port(host: str) -> int:
+def free_port(host: str) -> int:
     """A port the stack can have: it listens there over UDP and TCP, and on the next one for TLS.
 
     Below the range from which the system takes ports for outgoing connections: nobody has it a moment later.

@@ -27,7 +27,7 @@ from appliance.hotline import Hotline
 from appliance.native import Native
 from appliance.supervisor import Part, Supervisor
 from demo import sound
-from demo.softphone import PhoneCall, Softphone
+from demo.softphone import PhoneCall, Softphone, free_port
 from directory import importer
 from ivr.app import now
 from ivr.ledger import Ledger
@@ -119,7 +119,7 @@ class Running:
         self.set_hours(is_open=True)
         _record(home / "recorded")
         postgres, ami, link, agi, audio, sip, panel = _free_ports(7)
-        (self._phones,) = _free_ports(1)
+        self._phones = free_port("127.0.0.1")
         (home / "chase.toml").write_text(CHASE, "utf-8")
         (home / "survey.toml").write_text(SURVEY, "utf-8")
         settings = Settings(

@@ -1,5 +1,5 @@
-"""What was heard, made sense of. Rather unsure than wrong: a rating is taken only when every word is accounted for, and
-else at most read back."""
+"""What was heard, made sense of. Rather unsure than wrong: a rating is taken only when every word is accounted for;
+else it is at most read back."""
 
 from __future__ import annotations
 
