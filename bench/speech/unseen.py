@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench.speech import clips
-from bench.speech.clips import NONE, RATINGS, Clip, Phrase
+from bench.speech.clips import NONE, Clip, Phrase
 from bench.speech.compare import table
 from bench.speech.hearing import Judged
 from bench.speech.people import words_of
@@ -78,7 +78,7 @@ def _counted(mine: Sequence[Judged], known: Sequence[Judged]) -> tuple[str, ...]
         sum(one.read_back for one in right),
         f"{sum(one.accepted for one in known)} of {len(known)}",
         sum(one.doubted for one in mine),
-        sum(one.wrong and one.outcome in RATINGS for one in mine),
+        sum(one.wrong_rating for one in mine),
         sum(one.wrong for one in mine),
     )
     return tuple(map(str, counts))

@@ -254,16 +254,17 @@ class Vosk:
         )
 
     def _words(self, grammar: _Grammar, said: Sequence[Mapping[str, Any]]) -> tuple[Word, ...]:
-        ends = [float(said[0]["start"]), *(float(one["end"]) for one in said)] if said else []
-        return tuple(self._word(grammar, one, end) for one, end in zip(said, ends, strict=False))
-
-    def _word(self, grammar: _Grammar, one: Mapping[str, Any], ended: float) -> Word:
-        """`ended`: when the word before did."""
-        word = grammar.word(one["word"])
         if not self.knows_lengths:
-            return Word(word, 1.0)
-        starts, ends = float(one["start"]), float(one["end"])
-        return Word(word, 1.0, round(ends - starts, 3), round(starts - ended, 3))
+            return tuple(Word(grammar.word(one["word"]), 1.0) for one in said)
+        return tuple(
+            Word(
+                grammar.word(one["word"]),
+                1.0,
+                seconds=round(one["end"] - one["start"], 3),
+                pause=round(one["start"] - before["end"], 3) if before else 0.0,
+            )
+            for before, one in zip((None, *said), said, strict=False)
+        )
 
     def _make_grammar(self, phrases: tuple[str, ...]) -> _Grammar:
         """The phrases in the model's spelling, without the words it does not know."""

@@ -184,7 +184,7 @@ class Pack:
         meant = self._plainly(distinct, question)
         if not isinstance(meant, Rating):
             return meaning
-        return replace(meant, confidence=min(meant.confidence, NEARLY * sure), heard=heard)
+        return replace(_never_sure(meant, sure), heard=heard)
 
     def _distinct(self, heard: Heard) -> Heard:
         """As if every mark had been said well."""
@@ -229,7 +229,7 @@ class Pack:
             way, sure = ways[sense], self.thresholds[question].sure
             meaning = self._understand(_as_read(heard, way.likeliest, self._trust(way.share)), question)
             if isinstance(meaning, Rating) and self._trust(way.unforgiven) < sure:
-                meaning = replace(meaning, confidence=min(meaning.confidence, NEARLY * sure))
+                meaning = _never_sure(meaning, sure)
             return replace(meaning, heard=heard)
 
         most, *others = sorted(ways, key=lambda sense: -ways[sense].share)
@@ -289,7 +289,7 @@ class Pack:
         meaning = self._sense(alone, said, question)
         if not isinstance(meaning, Rating):
             return None
-        return replace(meaning, confidence=min(meaning.confidence, NEARLY * limits.sure), heard=heard)
+        return replace(_never_sure(meaning, limits.sure), heard=heard)
 
     def _sense(self, heard: Heard, said: Sequence[Word], question: str, breaths: int = 0) -> Meaning:
         """What these words of it mean, with so many breaths beside them."""
@@ -396,6 +396,11 @@ def _sense(meaning: Meaning) -> Sense:
             return intent
         case Unsure():
             return Unsure
+
+
+def _never_sure(rating: Rating, sure: float) -> Rating:
+    """To be read back, however certain the ears are."""
+    return replace(rating, confidence=min(rating.confidence, NEARLY * sure))
 
 
 def _confidence(meaning: Meaning) -> float:

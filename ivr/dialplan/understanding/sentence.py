@@ -95,7 +95,11 @@ def amid_other_speech(pieces: Sequence[Piece], clause: float) -> tuple[Word, ...
         *_nearest(reversed(before)),
         *_nearest(piece for one in clauses[marked[-1] + 1 :] for piece in one),
     )
-    if any(piece.role is Role.ELSEWHERE for piece in beside) or _deny(before) or _take_back(after):
+    if (
+        any(piece.role is Role.ELSEWHERE for piece in beside)
+        or any(map(_denies, before))
+        or _take_back(after)
+    ):
         return ()
     rating = (
         piece for at, one in enumerate(clauses) for piece in one if at in marked or piece.role is Role.VERDICT
@@ -208,11 +212,6 @@ def _clauses(pieces: Sequence[Piece], silence: float) -> list[list[Piece]]:
 def _nearest(pieces: Iterable[Piece]) -> list[Piece]:
     """The first that changes anything."""
     return [piece for piece in pieces if piece.role not in CHANGES_NOTHING][:1]
-
-
-def _deny(before: Sequence[Piece]) -> bool:
-    """«Нет» before a mark corrects what was said before it, a «не» may go on in other speech."""
-    return any(map(_denies, before))
 
 
 def _take_back(after: Sequence[Piece]) -> bool:
