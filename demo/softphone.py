@@ -19,6 +19,7 @@ This is the only door of `baresip-python` 0.5.2a3. What it hides:
   they are kept for the next phone of that user, and a second *open* registered phone of a user is refused.
 - Received audio is dropped unless it is read at least once a second: one task reads for all calls.
 - A callee sends a re-INVITE right after its answer; until that is settled a hold cannot be sent: asked again.
+- Of what a call does before `dial` has returned, the library tells nobody: it is told again.
 - What a held or renegotiated call plays is lost for the ear: `heard` has no gap there, it is just shorter.
 """
 
@@ -30,7 +31,7 @@ import logging
 import random
 import re
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -137,11 +138,16 @@ class Softphone:
     async def dial(self, number: str) -> PhoneCall:
         """Send the INVITE; the call returned is not answered yet."""
         privacy = {"Privacy": "id"} if self.number == HIDDEN else None
-        try:
-            wire = await self._agent.dial(self._uri(number), privacy)
-        except baresip.BaresipError as error:
-            raise PhoneError(f"{self.number}: {number} cannot be dialled: {error}") from error
-        return self._take(wire, number, "")
+        with self._stack.events() as early:
+            try:
+                wire = await self._agent.dial(self._uri(number), privacy)
+            except baresip.BaresipError as error:
+                raise PhoneError(f"{self.number}: {number} cannot be dialled: {error}") from error
+        call = self._take(wire, number, "")
+        # Where this process was busy the exchange has rung, or answered, by now; to those events nobody listened yet.
+        for event in early:
+            wire._on_stack_event(event)
+        return call
 
     async def rings(self, *, within: float) -> PhoneCall:
         """The next incoming call that still rings, waited for at most `within` seconds."""
@@ -226,11 +232,6 @@ class PhoneCall:
         self._to_say = bytearray()
         self._news = asyncio.Event()
         wire.on(self._notice)
-        # A quick exchange answers, or refuses, before `dial` returns: that event is told to nobody.
-        if wire.state is baresip.CallState.ESTABLISHED:
-            self._seen.add(baresip.Event.CALL_ESTABLISHED)
-        if wire.state is baresip.CallState.CLOSED:
-            self.reason = HUNG_UP_THERE
 
     def __repr__(self) -> str:
         return f"<PhoneCall {self.phone.number} with {self.number}: {self.reason or self._wire.state.value}>"
@@ -474,6 +475,18 @@ class _Stack:
     async def leave(self, phone: Softphone) -> None:
         async with self._lock:
             await self._drop(phone)
+
+    @contextlib.contextmanager
+    def events(self) -> Iterator[Sequence[baresip.StackEvent]]:
+        """Everything the stack tells meanwhile, of all calls."""
+        assert self._runtime is not None
+        told: list[baresip.StackEvent] = []
+        runtime, listen = self._runtime, told.append
+        runtime.subscribe(listen)
+        try:
+            yield told
+        finally:
+            runtime.unsubscribe(listen)
 
     def _refuse(self, phone: Softphone) -> None:
         twins = (other for other in self._phones if other.register and other.account == phone.account)

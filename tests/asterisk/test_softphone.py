@@ -291,6 +291,15 @@ async def test_early_media_is_heard_before_the_answer(exchange: Exchange) -> Non
         assert not call.is_up
 
 
+async def test_an_answer_that_comes_while_the_process_is_busy_is_not_missed(exchange: Exchange) -> None:
+    async with exchange.phone("101") as anna:
+        asyncio.get_running_loop().call_soon(time.sleep, 0.5)  # the INVITE is out, nothing is taken in
+        call = await anna.dial("600")
+        await call.answered(within=5)
+        call.says(tone(440, 1))
+        await call.hears_tone(440, within=5)
+
+
 async def test_keys_arrive_in_order(exchange: Exchange) -> None:
     async with exchange.resident() as ivan:
         call = await ivan.dial("+74951230002")
