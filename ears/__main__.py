@@ -50,7 +50,7 @@ from ears.speech import Source, kept, sources, synthesise, write_pack
 from ears.spent import Spent
 from ears.texts import plan
 from ears.training import Recipe, spoil_all, train
-from ears.trial import Result, hear, is_reserved
+from ears.trial import Result, hear, is_reserved, worth
 from ears.words import HERE, Words, held_out, lines, vocabulary
 from ivr.errors import DozvonError, MissingPart
 from ivr.lexicon import openfst
@@ -198,10 +198,7 @@ class Workshop:
                 f"it hears {result} of what it did not learn from; {LEAST_RIGHT:.0%} are wanted",
                 f"it stays in {model}, and takes no other's place: see what was changed since the last one",
             )
-        made_on = "speech kept from the learning, spoilt a fifth as often as what it learned from"
-        taken = [one for one in heard if one.is_taken]
-        sure, right = [one.share for one in taken], [one.is_right for one in taken]
-        calibration.fit(sure, right, made_on).write(model / calibration.FILE)
+        worth(heard).write(model / calibration.FILE)
         return result
 
     def made(

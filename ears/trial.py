@@ -21,6 +21,8 @@ from ears.speech import variant_of
 from ivr.dialplan.understanding import Pack, Unsure
 from ivr.dialplan.understanding.pack import Sense
 from ivr.heard import Heard, Word
+from ivr.speech import calibration
+from ivr.speech.calibration import Calibration
 from ivr.speech.ears import Vosk, open_ears
 
 RESERVED = 20
@@ -32,6 +34,8 @@ OF_EACH = 100
 """Pieces of one source at most: what is true of the many mouths of a machine is not of people."""
 HARSH = 0.2
 """A fifth as often in noise, or badly, as what was learned from: most lines are good."""
+ANSWERS = 0.4
+"""So much of what is heard counts as answers. (Of the pieces fewer are one; of those that people say hardly any.)"""
 QUESTION = "rating"
 SEED = 77
 
@@ -82,6 +86,20 @@ class Result:
 
     def __str__(self) -> str:
         return f"{self.share:.1%} of {self.answers} answers understood"
+
+
+def worth(heard: Sequence[Answer]) -> Calibration:
+    """How often that which makes up a share of the readings is what was said, among ANSWERS and other speech."""
+    ones = sum(one.is_one for one in heard)
+    other = ones * (1 - ANSWERS) / ANSWERS / max(1, len(heard) - ones)
+    taken = [one for one in heard if one.is_taken]
+    return calibration.fit(
+        [one.share for one in taken],
+        [one.is_right for one in taken],
+        "speech kept from the learning, spoilt a fifth as often as what it learned from; "
+        f"{ANSWERS:.0%} of it counted as answers",
+        [1.0 if one.is_one else other for one in taken],
+    )
 
 
 def hear(model: Path, pieces: Sequence[Aligned], others: Sequence[Aligned]) -> list[Answer]:

@@ -50,8 +50,11 @@ class Calibration:
 AS_IT_IS = Calibration()
 
 
-def fit(raw: Sequence[float], right: Sequence[bool], made_on: str = "") -> Calibration:
-    """From words heard: the figure of each, and whether it was right. Raises ValueError when they are too few.
+def fit(
+    raw: Sequence[float], right: Sequence[bool], made_on: str = "", counts: Sequence[float] | None = None
+) -> Calibration:
+    """From words heard: the figure of each, whether it was right, and how much it counts (each as much as another).
+    Raises ValueError when they are too few.
 
     Isotonic regression: groups in the order of their figures are pooled until none is right less often than the one
     before it. Each group counts one right and one wrong word more than it has, so that nothing is ever certain.
@@ -61,7 +64,8 @@ def fit(raw: Sequence[float], right: Sequence[bool], made_on: str = "") -> Calib
             f"{len(raw)} figures of {len(right)} words; at least {FEWEST}, one a word, are wanted"
         )
     pooled: list[_Group] = []
-    for group in _groups(np.round(np.clip(raw, 0, 1), 3), np.asarray(right, float)):
+    counted = np.ones(len(raw)) if counts is None else np.asarray(counts, float)
+    for group in _groups(np.round(np.clip(raw, 0, 1), 3), np.asarray(right, float), counted):
         pooled.append(group)
         while len(pooled) > 1 and pooled[-1].probability <= pooled[-2].probability:
             last = pooled.pop()
@@ -95,7 +99,7 @@ def of_model(folder: Path) -> Calibration | None:
 class _Group:
     """Words heard with figures near one another."""
 
-    words: int
+    words: float
     raw: float
     """Their mean figure."""
     probability: float
@@ -108,18 +112,21 @@ class _Group:
         )
 
 
-def _groups(raw: Numbers, right: Numbers) -> list[_Group]:
+def _groups(raw: Numbers, right: Numbers, counts: Numbers) -> list[_Group]:
     """About BINS of them, in order; one figure is never in two."""
     order = np.argsort(raw, kind="stable")
-    raw, right = raw[order], right[order]
+    raw, right, counts = raw[order], right[order], counts[order]
     cuts = {int(np.searchsorted(raw, raw[len(raw) * cut // BINS])) for cut in range(1, BINS)}
     edges = sorted(cuts | {0, len(raw)})
     return [
-        _Group(
-            end - start, float(raw[start:end].mean()), float((right[start:end].sum() + 1) / (end - start + 2))
-        )
+        _group(raw[start:end], right[start:end], counts[start:end])
         for start, end in itertools.pairwise(edges)
     ]
+
+
+def _group(raw: Numbers, right: Numbers, counts: Numbers) -> _Group:
+    words = float(counts.sum())
+    return _Group(words, float(np.average(raw, weights=counts)), float((right @ counts + 1) / (words + 2)))
 
 
 def _points(path: Path, data: Mapping[str, Any]) -> tuple[tuple[float, float], ...]:

@@ -5,6 +5,7 @@ import pytest
 
 from ears.alignment import Aligned
 from ears.trial import (
+    ANSWERS,
     OF_EACH,
     RESERVED,
     Answer,
@@ -13,6 +14,7 @@ from ears.trial import (
     evenly,
     is_reserved,
     judged,
+    worth,
 )
 from ears.words import vocabulary
 from ivr.dialplan.understanding import Pack
@@ -74,6 +76,18 @@ def test_a_result_is_of_the_answers_alone_and_nothing_heard_is_no_crash() -> Non
     ]
     assert str(Result.of(heard)) == "75.0% of 4 answers understood"
     assert Result(0, 0).share == 0.0
+
+
+@pytest.mark.parametrize("others", [300, 3_000])
+def test_a_confidence_is_worth_as_much_however_many_pieces_are_no_answers(others: int) -> None:
+    """One in five of those, and no answer, is mistaken."""
+    answers = [Answer(0.9, is_one=True, is_taken=True, is_right=True)] * 300
+    spurious = [Answer(0.9, is_one=False, is_taken=True, is_right=False)] * (others // 5)
+    silent = [Answer(0.9, is_one=False, is_taken=False, is_right=True)] * (others - len(spurious))
+    mistaken = (1 - ANSWERS) / 5
+    made = worth([*answers, *spurious, *silent])
+    assert made.of(0.9) == pytest.approx(ANSWERS / (ANSWERS + mistaken), abs=0.01)
+    assert "40% of it counted as answers" in made.made_on
 
 
 def test_one_piece_in_twenty_is_reserved_by_what_is_said_in_it() -> None:

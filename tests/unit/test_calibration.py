@@ -51,6 +51,12 @@ def test_a_few_lucky_words_are_worth_little() -> None:
     assert lucky.of(1.0) < 0.99
 
 
+def test_what_counts_more_weighs_more() -> None:
+    raw, right = [0.9] * 300, [True] * 200 + [False] * 100
+    assert fit(raw, right).of(0.9) == pytest.approx(2 / 3, abs=0.01)
+    assert fit(raw, right, counts=[1.0] * 200 + [4.0] * 100).of(0.9) == pytest.approx(1 / 3, abs=0.01)
+
+
 def test_too_few_words_say_nothing() -> None:
     with pytest.raises(ValueError, match="99 figures of 99 words; at least 100"):
         fit([1.0] * 99, [True] * 99)
