@@ -178,8 +178,8 @@ def _split_from_the_end(words: Sequence[Word], lexicon: Lexicon) -> list[Piece]:
 
 
 def _may_count(piece: Piece, before: Sequence[Piece], after: Sequence[Piece]) -> bool:
-    """Is it alone, where it must be, or beside more of the same («не, не хочу»)? After a yes or no comes no more than
-    another: «не» with a word after it denies that word."""
+    """Is it alone, where it must be, or beside more of the same («каша убегает, потом»)? After a yes or no comes no
+    more than another: «не» with a word after it denies that word."""
     if not piece.phrase.alone:
         return True
     if piece.says_yes_or_no and not all(other.says_yes_or_no for other in after):
