@@ -43,7 +43,7 @@ def new_home() -> Iterator[Callable[[str], Path]]:
         return made[-1]
 
     yield make
-    # Dozens of Postgres trees: waiting for a busy disk would take longer than the last test, as which it counts, may.
+    # Dozens of Postgres trees, and what is waited for here counts as the last test's time: a busy disk uses that up.
     os.spawnvp(os.P_NOWAIT, "rm", ["rm", "-rf", "--", *map(str, made)])
 
 
