@@ -44,6 +44,8 @@ class Heard:
     """What it may have been, the likeliest first; none where the ears do not say."""
     over_talk: bool = False
     """It began over talk that was left out: perhaps the speaker's own, softer words."""
+    amends: bool = False
+    """The stretch before was taken for an answer, and went on: this is the whole of it, and takes its place."""
 
     @property
     def text(self) -> str:

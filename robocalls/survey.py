@@ -116,6 +116,8 @@ class Lost(Enum):
     """«Алло», a cough."""
     UNSURE = auto()
     WRONG_KEY = auto()
+    TAKEN_BACK = auto()
+    """She went on from her answer to what is none: «четыре… пять»."""
 
 
 Reply = Rates | Wants | Lost | Noise
@@ -257,7 +259,7 @@ class _Talk:
         """«Ой, нет, четыре» is still heard; «хорошо, до свидания» is no four."""
         reply = await self.hear("survey_thanks", about="yes_no", wait=THANKS_WAIT)
         match reply:
-            case Wants(Intent.NO):
+            case Wants(Intent.NO) | Lost.TAKEN_BACK:
                 return self.ask_which
             case Lost() | Wants(Intent.YES | Intent.REPEAT):
                 return HangUp()
@@ -289,7 +291,7 @@ class _Talk:
                 return self.go_on()
             case Wants(Intent.NOT_DONE | Intent.CHILD):
                 return self.go_on()
-            case Wants(Intent.NO):
+            case Wants(Intent.NO) | Lost.TAKEN_BACK:
                 return self.ask_which
             case _:
                 return self.go_by(reply)
@@ -530,6 +532,8 @@ class _Talk:
                 reply = Rates(value, confidence >= self.pack.thresholds[about].sure, By.VOICE, detail, also)
             case Wish(intent, confidence):
                 reply = Wants(intent, confidence >= self.pack.thresholds[about].sure, By.VOICE, detail)
+            case Unsure() if heard.amends and self.told:
+                reply = Lost.TAKEN_BACK
             case Unsure(Why.NOTHING):
                 reply = Lost.NOTHING
             case _:

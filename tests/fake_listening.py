@@ -13,7 +13,7 @@ import contextlib
 import struct
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
 from uuid import UUID
@@ -54,8 +54,10 @@ class Act:
     nth: int = 1
 
 
-def says(words: str, *, during: str, after: float = 0.3, nth: int = 1, sure: float = 1.0) -> Act:
-    return Act(during, after, heard(words, sure), nth)
+def says(
+    words: str, *, during: str, after: float = 0.3, nth: int = 1, sure: float = 1.0, amends: bool = False
+) -> Act:
+    return Act(during, after, replace(heard(words, sure), amends=amends), nth)
 
 
 def presses(key: str, *, during: str, after: float = 0.3, nth: int = 1) -> Act:
@@ -230,6 +232,8 @@ class FakeListeningLine:
             confidences = [word.confidence for word in words]
             self.note(Kind.HEARD, text=speech.what.text, confidences=confidences)
         if speech.counts:
+            if speech.what.amends and self._answers and isinstance(self._answers[-1], Heard):
+                self._answers.pop()
             self._answers.append(speech.what)
         self._stretches.append(speech.what)
 
@@ -315,7 +319,10 @@ def voice(words: str) -> int:
 
 
 class FakeEar:
-    """Ears that know each `voice`, over frames: `ivr.speech.listener.Listener` in small."""
+    """Ears that know each `voice`, over frames: `ivr.speech.listener.Listener` in small.
+
+    Words that begin with those before them amend them.
+    """
 
     BEGINS, ENDS = 3, 12
     """Frames of voice that make a beginning, and of silence that make an end."""
@@ -332,7 +339,7 @@ class FakeEar:
         self.breaks = False
         """The next frame is one too many."""
         self._voiced = 0
-        self._words = ""
+        self._words = self._before = ""
 
     def expect(self, question: Question | None) -> None:
         self.expected.append(question)
@@ -353,7 +360,9 @@ class FakeEar:
             self.silence += 0.02
             if self._voiced and self.silence > self.ENDS * 0.02 - 0.01:
                 if self._voiced >= self.BEGINS:
-                    what = heard(self._words, seconds=self._voiced * 0.02)
+                    amends = self._words.startswith(f"{self._before} ")
+                    what = replace(heard(self._words, seconds=self._voiced * 0.02), amends=amends)
+                    self._before = self._words
                     asyncio.get_running_loop().call_later(self.THINKS, self.events.put_nowait, what)
                 self._voiced = 0
 

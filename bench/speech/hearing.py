@@ -99,7 +99,12 @@ async def judged(
     phrase = clip.spoken.phrase
     told = await listen(ears, detectors, pack.question(phrase.asked), sound.frames)
     began = [at - sound.begins for at, event in told if isinstance(event, SpeechBegan)]
-    heard = [(at, event) for at, event in told if isinstance(event, Heard)]
+    heard: list[tuple[float, Heard]] = []
+    for at, event in told:
+        if isinstance(event, Heard):
+            if event.amends:
+                heard.pop()
+            heard.append((at, event))
     outcome, confidence, decided, at_once = UNSURE if began else SILENCE, 0.0, None, False
     for number, (at, stretch) in enumerate(heard):
         meaning = pack.understand(stretch, phrase.asked)

@@ -324,6 +324,8 @@ class AudioLine:
         confidences = [round(word.confidence, 3) for word in heard.words]
         self.note(Kind.HEARD, text=heard.text, confidences=confidences)
         if counts:
+            if heard.amends and self._answers and isinstance(self._answers[-1], Heard):
+                self._answers.pop()
             self._answers.append(heard)
 
     @contextlib.contextmanager

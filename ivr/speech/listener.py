@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -47,7 +47,7 @@ ABOVE_TALK = 3.0
 """dB above the talk behind the speaker below which the speaker is silent."""
 SOON, LATE = 0.24, 0.50
 """Silence after which speech has ended: when its words are an answer already, and otherwise. The stop before the «т»
-in «пять» takes 0.1."""
+in «пять» takes 0.1. Who goes on between the two, «четыре… пять», has not answered yet: the whole is heard again."""
 EARLY = 0.14
 """Silence after which what was said so far is heard: whether it is an answer is known when SOON comes."""
 UNFINISHED = 0.42
@@ -133,6 +133,8 @@ class Listener:
         """The sound in which nobody spoke."""
         self._utterance: _Utterance | None = None
         """What is being said right now."""
+        self._answered: _Utterance | None = None
+        """What was taken for an answer a moment ago, and may yet go on."""
         self._waiting: asyncio.Queue[_Utterance] = asyncio.Queue()
         self._worker: asyncio.Task[None] | None = None
         self._idle = asyncio.Event()
@@ -164,6 +166,8 @@ class Listener:
             self._utterance.pcm += pcm
         else:
             self._between.append(pcm)
+        if self._answered is not None:
+            self._follow_up(self._answered, pcm)
         for window in self._activity.feed(frame):
             self._look(window)
         self._listen_for_tones(frame)
@@ -215,10 +219,7 @@ class Listener:
         return not self._echo.is_echo()
 
     def _begin(self, moment: float) -> _Utterance:
-        pcm = bytearray(b"".join(self._recent))
-        starts = self.now - len(pcm) / BYTES
-        before = b"".join(list(self._between)[: -_frames(PRE_ROLL)])
-        utterance = self._utterance = _Utterance(moment, starts, pcm, before, self._activity.noise.level)
+        utterance = self._utterance = self._resumed() or self._new(moment)
         self._tell(SpeechBegan())
         if self._waiting.qsize() >= BACKLOG:
             self._tell(self._waiting.get_nowait().heard((), None))
@@ -227,6 +228,23 @@ class Listener:
         if self._worker is None:
             self._worker = asyncio.create_task(self._hear_all())
         return utterance
+
+    def _new(self, moment: float) -> _Utterance:
+        pcm = bytearray(b"".join(self._recent))
+        starts = self.now - len(pcm) / BYTES
+        before = b"".join(list(self._between)[: -_frames(PRE_ROLL)])
+        return _Utterance(moment, starts, pcm, before, self._activity.noise.level)
+
+    def _resumed(self) -> _Utterance | None:
+        """What was taken for an answer, if it goes on now."""
+        answered, self._answered = self._answered, None
+        return answered and replace(answered, is_over=False, amends=True, news=asyncio.Event())
+
+    def _follow_up(self, answered: _Utterance, pcm: bytes) -> None:
+        """It may go on as long as one that is no answer may pause."""
+        answered.pcm += pcm
+        if self.now - answered.last_voice >= LATE or answered.seconds >= LONGEST:
+            self._answered = None
 
     def _follow(self, utterance: _Utterance) -> None:
         utterance.silence = self.now - utterance.last_voice
@@ -298,6 +316,7 @@ class Listener:
             if attempt is not None and utterance.is_over and attempt.is_outdated(utterance):
                 continue  # it went on, and ended, while the ears were at its first half
             if utterance.is_over or (attempt is not None and attempt.is_answer(utterance)):
+                self._answered = None if utterance.is_over else utterance
                 self._end(utterance)
                 if attempt is not None and attempt.is_a_machines:
                     self._tell_noise(Noise.MACHINE)
@@ -347,6 +366,8 @@ class _Utterance:
     silence: float = 0.0
     """After the last voice."""
     is_over: bool = False
+    amends: bool = False
+    """It was taken for an answer before it went on."""
     is_suspect: bool = False
     """It may be a machine's greeting: what are its words so far?"""
     news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -430,7 +451,7 @@ class _Utterance:
     ) -> Heard:
         seconds = round(self.last_voice - self.began, 3)
         over_talk = self.behind > self.noise
-        return Heard(words or (Word(UNKNOWN, 0.0),), seconds, pitch, readings, over_talk)
+        return Heard(words or (Word(UNKNOWN, 0.0),), seconds, pitch, readings, over_talk, self.amends)
 
 
 @dataclass(slots=True)

@@ -155,6 +155,18 @@ async def test_a_correction_during_the_thanks_replaces_the_rating(
         await rated(house, number, 4)
 
 
+async def test_who_goes_on_after_a_short_pause_has_not_answered_yet(
+    house: Running, number: str, speak: Speak
+) -> None:
+    four, five = await speak("четыре"), await speak("пять")
+    async with asked(house, number) as call:
+        call.says(np.concatenate([four, sound.silence(0.3), five]))
+        await house.happened(number, "heard", text="четыре пять")
+        call.says(await speak("три"))
+        await call.ended(within=20)
+        await rated(house, number, 3)
+
+
 async def test_silence_is_asked_again_and_ends_as_silence(house: Running, number: str) -> None:
     async with asked(house, number) as call:
         await call.ended(within=60)

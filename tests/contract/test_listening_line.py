@@ -199,6 +199,16 @@ async def test_a_word_said_after_the_prompt_is_the_answer(rig: Rig) -> None:
     assert text(seen.result) == "пять"
 
 
+async def test_who_has_gone_on_before_she_is_listened_to_has_answered_the_whole(rig: Rig) -> None:
+    seen = await rig(
+        asks("greeting", "notice", "question", "greeting", "notice", "question", barge_in=False),
+        says("четыре", during="greeting", after=0.2),
+        says("четыре пять", during="notice", after=0.5, amends=True),
+    )
+    assert text(seen.result) == "четыре пять"
+    assert seen.heard == ["четыре", "четыре пять"]
+
+
 async def test_a_key_is_the_answer_at_once(rig: Rig) -> None:
     seen = await rig(asks("question"), presses("4", during="question", after=0.2))
     assert seen.result == Key("4")

@@ -215,14 +215,26 @@ async def test_who_sounds_unfinished_is_given_time_to_go_on(
     assert len(pcm) / BYTES == pytest.approx(0.5 + 0.04 + 0.1, abs=0.06)
 
 
-@pytest.mark.parametrize(("falls", "texts"), [(False, ["три нет пять"]), (True, ["три", "нет пять"])])
-async def test_a_correction_after_a_pause_is_one_answer_if_the_first_half_sounds_unfinished(
-    start: Start, monkeypatch: pytest.MonkeyPatch, falls: bool, texts: list[str]
+@pytest.mark.parametrize("falls", [False, True])
+async def test_a_correction_after_a_pause_is_one_answer(
+    start: Start, monkeypatch: pytest.MonkeyPatch, falls: bool
 ) -> None:
     monkeypatch.setattr("ivr.speech.listener.has_fallen", lambda _: falls)
-    call = start(ToldEars([words("три"), words(texts[-1])]))
+    ears = ToldEars([words("три"), words("три нет пять")])
+    call = start(ears)
     await call.hear(silence(1), voice(0.5), silence(0.34), voice(0.7), silence(1))
-    assert call.texts == texts
+    assert call.texts == (["три", "три нет пять"] if falls else ["три нет пять"])
+    *_, whole = [event for _, event in call.told if isinstance(event, Heard)]
+    assert whole == Heard(words("три нет пять"), about(1.54), amends=falls)
+    assert len(ears.hearings[-1].pcm) / BYTES == pytest.approx(1.54 + 0.54, abs=0.06)
+    assert loud_seconds(ears.hearings[-1].pcm) == pytest.approx(1.0, abs=0.2)
+
+
+async def test_who_goes_on_again_and_again_is_heard_from_her_first_word(start: Start) -> None:
+    call = start(ToldEars([words("три"), words("три три"), words("три три три")]))
+    await call.hear(silence(1), *[voice(0.5), silence(0.34)] * 3, silence(1))
+    assert call.texts == ["три", "три три", "три три три"]
+    assert call.told[-1][1] == Heard(words("три три три"), about(2.2), amends=True)
 
 
 async def test_what_is_no_answer_yet_is_given_half_a_second(start: Start) -> None:
@@ -299,9 +311,10 @@ async def test_who_goes_on_after_a_pause_is_heard_whole(start: Start) -> None:
 
 async def test_two_answers_are_two(start: Start) -> None:
     call = start(ToldEars([words("три"), words("пять")]))
-    await call.hear(silence(1), voice(0.5), silence(0.5), voice(0.5), silence(1))
-    assert [type(event) for _, event in call.told] == [SpeechBegan, Heard, SpeechBegan, Heard]
-    assert call.texts == ["три", "пять"]
+    await call.hear(silence(1), voice(0.5), silence(0.6), voice(0.5), silence(1))
+    assert [event for _, event in call.told] == [
+        SpeechBegan(), Heard(words("три"), about(0.5)), SpeechBegan(), Heard(words("пять"), about(0.5)),
+    ]  # fmt: skip
 
 
 async def test_the_ears_get_the_whole_of_it_and_hardly_more(start: Start) -> None:

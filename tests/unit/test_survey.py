@@ -170,6 +170,26 @@ async def test_who_takes_her_rating_back_is_asked_which_it_shall_be() -> None:
     assert "survey_which" in one.line.prompts
 
 
+@pytest.mark.parametrize(
+    ("began", "whole", "ratings"),
+    [("четыре", "четыре пять", [4, 5]), ("два", "два три", [2, 5]), ("пять", "пять [unk]", [5])],
+)
+async def test_who_goes_on_from_her_answer_to_what_is_none_is_asked_which_it_shall_be(
+    began: str, whole: str, ratings: list[int]
+) -> None:
+    thanks = "survey_sorry" if ratings[0] < 3 else "survey_thanks"
+    one = await talk(began, says(whole, during=thanks, after=0.1, amends=True), "пять")
+    assert one.line.prompts.count("survey_which") == 1
+    assert one.ratings == ratings
+
+
+@pytest.mark.parametrize("whole", ["пять спасибо", "пять пять", "пять ну да"])
+async def test_who_goes_on_from_her_answer_to_the_same_has_answered(whole: str) -> None:
+    one = await talk("пять", says(whole, during="survey_thanks", after=0.1, amends=True))
+    assert one.ratings == [5]
+    assert one.line.prompts == [*ASKED, "survey_thanks"]
+
+
 @pytest.mark.parametrize("last_words", ["хорошо", "хорошо до свидания", "отлично спасибо", "спасибо", "да"])
 async def test_words_of_parting_are_no_other_rating(last_words: str) -> None:
     one = await talk("три", says(last_words, during="survey_thanks"))
