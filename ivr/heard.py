@@ -45,7 +45,8 @@ class Heard:
     over_talk: bool = False
     """It began over talk that was left out: perhaps the speaker's own, softer words."""
     amends: bool = False
-    """The stretch before was taken for an answer, and went on: this is the whole of it, and takes its place."""
+    """The stretch before was taken for an answer, and went on: this is the whole of it, the same sound and more, and
+    takes its place. It confirms nothing."""
 
     @property
     def text(self) -> str:

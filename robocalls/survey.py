@@ -8,7 +8,7 @@ guessed.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from functools import partial
@@ -17,7 +17,7 @@ from typing import Any
 from ivr.call import Kind
 from ivr.dialplan.understanding import READ_BACK, Intent, Pack, Rating, Unsure, Why, Wish
 from ivr.errors import HungUp
-from ivr.heard import UNKNOWN, Heard, Key, Noise
+from ivr.heard import UNKNOWN, Answer, Heard, Key, Noise
 from ivr.line import ListeningLine
 from robocalls.nouns import By, Job, Result, Said
 
@@ -116,8 +116,6 @@ class Lost(Enum):
     """«Алло», a cough."""
     UNSURE = auto()
     WRONG_KEY = auto()
-    TAKEN_BACK = auto()
-    """She went on from her answer to what is none: «четыре… пять»."""
 
 
 Reply = Rates | Wants | Lost | Noise
@@ -135,7 +133,7 @@ async def survey(
         try:
             step: Step | Ending = talk.greet
             while not isinstance(step, HangUp | Transfer):
-                step = await step()
+                step = await talk.take_step(step)
             return step
         except _Enough:
             return await talk.give_up()
@@ -148,6 +146,18 @@ class _Enough(Exception):
     """So often, or so long, nobody should be asked."""
 
 
+class _WentOn(Exception):
+    """She has gone on from what was taken for her answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A step, and what was known before it."""
+
+    step: Step
+    known: Mapping[str, Any]
+
+
 @dataclass(slots=True)
 class _Talk:
     """One conversation: its steps, and what is known so far."""
@@ -158,9 +168,19 @@ class _Talk:
     tell: Callable[[Said], None]
     now: Callable[[], datetime]
     until: datetime
+    asks: int = 0
+    written: Said | None = None
+    """The answer that was told last."""
+    turn: _Turn | None = None
+    """The one it is."""
+    answered: _Turn | None = None
+    """The one in which she has just said something."""
+    whole: Heard | None = None
+    """All that she said in it, if that was more."""
+
+    # what is known, from here on: a step is taken back with all that was learned in it
     told: Said | None = None
     """The answer that stands."""
-    asks: int = 0
     rung: int = 0
     """Which question is being asked: the full one, a clearer one, one for a key."""
     is_there: bool = False
@@ -178,6 +198,17 @@ class _Talk:
     offers: int = 0
     stumbles: int = 0
     waits_for_grown_up: int = 0
+
+    async def take_step(self, step: Step) -> Step | Ending:
+        """When she goes on from her answer, the step that heard it is taken back, and taken again with the whole."""
+        self.turn = _Turn(step, {name: getattr(self, name) for name in KNOWN})
+        try:
+            return await step()
+        except _WentOn:
+            assert self.answered
+            for name, value in self.answered.known.items():
+                setattr(self, name, value)
+            return self.answered.step
 
     # the rating
 
@@ -259,7 +290,7 @@ class _Talk:
         """«Ой, нет, четыре» is still heard; «хорошо, до свидания» is no four."""
         reply = await self.hear("survey_thanks", about="yes_no", wait=THANKS_WAIT)
         match reply:
-            case Wants(Intent.NO) | Lost.TAKEN_BACK:
+            case Wants(Intent.NO):
                 return self.ask_which
             case Lost() | Wants(Intent.YES | Intent.REPEAT):
                 return HangUp()
@@ -291,7 +322,7 @@ class _Talk:
                 return self.go_on()
             case Wants(Intent.NOT_DONE | Intent.CHILD):
                 return self.go_on()
-            case Wants(Intent.NO) | Lost.TAKEN_BACK:
+            case Wants(Intent.NO):
                 return self.ask_which
             case _:
                 return self.go_by(reply)
@@ -486,11 +517,19 @@ class _Talk:
     async def hear(
         self, *prompts: str, about: str = "rating", wait: float = ANSWER_WAIT, barge_in: bool = True
     ) -> Reply:
-        if self.asks == MOST_ASKS or self.now() >= self.until:
-            raise _Enough
-        self.asks += 1
-        question = self.pack.question(about)
-        answer = await self.line.ask(*prompts, question=question, wait=wait, barge_in=barge_in)
+        answer: Answer
+        if self.whole:
+            answer, self.whole = self.whole, None
+        else:
+            if self.asks == MOST_ASKS or self.now() >= self.until:
+                raise _Enough
+            self.asks += 1
+            question = self.pack.question(about)
+            answer = await self.line.ask(*prompts, question=question, wait=wait, barge_in=barge_in)
+            if isinstance(answer, Heard) and answer.amends and self.answered:
+                self.whole = answer
+                raise _WentOn
+        self.answered = self.turn if isinstance(answer, Heard) else None
         match answer:
             case Key(digit):
                 return self.pressed(digit, about)
@@ -532,8 +571,6 @@ class _Talk:
                 reply = Rates(value, confidence >= self.pack.thresholds[about].sure, By.VOICE, detail, also)
             case Wish(intent, confidence):
                 reply = Wants(intent, confidence >= self.pack.thresholds[about].sure, By.VOICE, detail)
-            case Unsure() if heard.amends and self.told:
-                reply = Lost.TAKEN_BACK
             case Unsure(Why.NOTHING):
                 reply = Lost.NOTHING
             case _:
@@ -542,8 +579,11 @@ class _Talk:
         return reply
 
     def says(self, said: Said) -> None:
+        """It stands; told is it once, however often it is said."""
         self.told = said
-        self.tell(said)
+        if self.written is None or (said.result, said.rating) != (self.written.result, self.written.rating):
+            self.written = said
+            self.tell(said)
 
     def says_not_done(self, rating: Rates) -> bool:
         before = self.told is not None and self.told.result is Result.NOT_DONE
@@ -555,6 +595,11 @@ class _Talk:
     @property
     def is_foreign(self) -> bool:
         return self.strange >= STRANGE_STRETCHES
+
+
+_NAMES = [one.name for one in fields(_Talk)]
+KNOWN = _NAMES[_NAMES.index("told") :]
+"""What a step may learn."""
 
 
 def _taken_for(reply: Reply) -> dict[str, Any]:

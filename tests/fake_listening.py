@@ -122,6 +122,7 @@ class FakeListeningLine:
         self._coming: list[tuple[datetime, _Happening]] = []
         self._answers: list[Key | Heard | Noise] = []
         self._speaking: _Speech | None = None
+        self._counted = False
         self._stretches: list[Heard] = []
         """All she has said, whatever it counts for."""
         self._heeds = True
@@ -231,6 +232,8 @@ class FakeListeningLine:
             words = speech.what.words
             confidences = [word.confidence for word in words]
             self.note(Kind.HEARD, text=speech.what.text, confidences=confidences)
+        speech.counts &= self._counted or not speech.what.amends
+        self._counted = speech.counts
         if speech.counts:
             if speech.what.amends and self._answers and isinstance(self._answers[-1], Heard):
                 self._answers.pop()
@@ -240,10 +243,12 @@ class FakeListeningLine:
     # -- answers
 
     def _answer(self, wait: float) -> Answer:
-        self._passes(wait, until=self._has_begun)
-        if not self._has_begun():
-            return None
-        self._passes(60.0, until=lambda: bool(self._answers))
+        until = self.clock.at + timedelta(seconds=wait)
+        while not self._answers:
+            self._passes((until - self.clock.at).total_seconds(), until=self._has_begun)
+            if not self._has_begun():
+                return None
+            self._passes(60.0, until=lambda: bool(self._answers) or not self._has_begun())
         answer = self._answers[0]
         if isinstance(answer, Key):
             self._forget()
@@ -252,6 +257,7 @@ class FakeListeningLine:
 
     def _forget(self) -> None:
         self._answers.clear()
+        self._counted = False
         if self._speaking is not None:
             self._speaking.counts = False
 
@@ -321,13 +327,15 @@ def voice(words: str) -> int:
 class FakeEar:
     """Ears that know each `voice`, over frames: `ivr.speech.listener.Listener` in small.
 
-    Words that begin with those before them amend them.
+    Words that begin with those right before them amend them.
     """
 
     BEGINS, ENDS = 3, 12
     """Frames of voice that make a beginning, and of silence that make an end."""
     THINKS = 0.06
     """Seconds from the end to what it was."""
+    GOES_ON = 0.5
+    """Seconds of silence after which who speaks has not gone on."""
 
     def __init__(self) -> None:
         self.events: asyncio.Queue[object] = asyncio.Queue()
@@ -340,6 +348,7 @@ class FakeEar:
         """The next frame is one too many."""
         self._voiced = 0
         self._words = self._before = ""
+        self._pause = 0.0
 
     def expect(self, question: Question | None) -> None:
         self.expected.append(question)
@@ -351,6 +360,8 @@ class FakeEar:
         self.with_prompt += bool(played and any(played))
         (sample,) = struct.unpack_from("<h", pcm)
         if sample >= FIRST_VOICE:
+            if not self._voiced:
+                self._pause = self.silence
             self.silence = 0.0
             self._voiced += 1
             self._words = VOICES[sample - FIRST_VOICE]
@@ -360,7 +371,7 @@ class FakeEar:
             self.silence += 0.02
             if self._voiced and self.silence > self.ENDS * 0.02 - 0.01:
                 if self._voiced >= self.BEGINS:
-                    amends = self._words.startswith(f"{self._before} ")
+                    amends = self._pause < self.GOES_ON and self._words.startswith(f"{self._before} ")
                     what = replace(heard(self._words, seconds=self._voiced * 0.02), amends=amends)
                     self._before = self._words
                     asyncio.get_running_loop().call_later(self.THINKS, self.events.put_nowait, what)

@@ -102,7 +102,7 @@ async def judged(
     heard: list[tuple[float, Heard]] = []
     for at, event in told:
         if isinstance(event, Heard):
-            if event.amends:
+            if event.amends and heard:
                 heard.pop()
             heard.append((at, event))
     outcome, confidence, decided, at_once = UNSURE if began else SILENCE, 0.0, None, False

@@ -101,6 +101,8 @@ class AudioLine:
         self._answers: list[Key | Heard | Noise] = []
         self._stretches: deque[bool] = deque()
         """The speech that has begun and is not heard out yet: may it answer?"""
+        self._counted = False
+        """Did the stretch that was heard last? What amends it counts no more than it did."""
         self._heeds = True
         self._tape: _Tape | None = None
         self._lately: deque[bytes] = deque(maxlen=BEFORE_VOICE)
@@ -210,6 +212,7 @@ class AudioLine:
         """What was said and pressed so far, and what is being said, answers nothing."""
         self._answers.clear()
         self._stretches = deque(False for _ in self._stretches)
+        self._counted = False
 
     def _has_begun(self) -> bool:
         return bool(self._answers) or self._speaking()
@@ -318,7 +321,8 @@ class AudioLine:
             self._notice()
 
     def _heard(self, heard: Heard) -> None:
-        counts = self._stretches.popleft() if self._stretches else False
+        counts = bool(self._stretches) and self._stretches.popleft() and (self._counted or not heard.amends)
+        self._counted = counts
         if not (heard.words and self._hears):
             return
         confidences = [round(word.confidence, 3) for word in heard.words]

@@ -47,7 +47,8 @@ ABOVE_TALK = 3.0
 """dB above the talk behind the speaker below which the speaker is silent."""
 SOON, LATE = 0.24, 0.50
 """Silence after which speech has ended: when its words are an answer already, and otherwise. The stop before the «т»
-in «пять» takes 0.1. Who goes on between the two, «четыре… пять», has not answered yet: the whole is heard again."""
+in «пять» takes 0.1. Who goes on between the two, «четыре… пять», is heard again as a whole, which amends the
+answer."""
 EARLY = 0.14
 """Silence after which what was said so far is heard: whether it is an answer is known when SOON comes."""
 UNFINISHED = 0.42
@@ -134,7 +135,7 @@ class Listener:
         self._utterance: _Utterance | None = None
         """What is being said right now."""
         self._answered: _Utterance | None = None
-        """What was taken for an answer a moment ago, and may yet go on."""
+        """What was taken for an answer a moment ago, for when it goes on."""
         self._waiting: asyncio.Queue[_Utterance] = asyncio.Queue()
         self._worker: asyncio.Task[None] | None = None
         self._idle = asyncio.Event()
@@ -167,7 +168,7 @@ class Listener:
         else:
             self._between.append(pcm)
         if self._answered is not None:
-            self._follow_up(self._answered, pcm)
+            self._await_more(self._answered, pcm)
         for window in self._activity.feed(frame):
             self._look(window)
         self._listen_for_tones(frame)
@@ -214,15 +215,17 @@ class Listener:
             return False
         if window.level < self._activity.noise.level + ABOVE_NOISE:
             return False
-        if utterance is not None and window.level < utterance.faded:
+        going_on = utterance or self._answered
+        if going_on is not None and window.level < going_on.faded:
             return False
         return not self._echo.is_echo()
 
     def _begin(self, moment: float) -> _Utterance:
-        utterance = self._utterance = self._resumed() or self._new(moment)
+        utterance = self._utterance = self._answered or self._new(moment)
+        self._answered = None
         self._tell(SpeechBegan())
         if self._waiting.qsize() >= BACKLOG:
-            self._tell(self._waiting.get_nowait().heard((), None))
+            self._tell(self._waiting.get_nowait().unheard())
         self._waiting.put_nowait(utterance)
         self._idle.clear()
         if self._worker is None:
@@ -235,13 +238,8 @@ class Listener:
         before = b"".join(list(self._between)[: -_frames(PRE_ROLL)])
         return _Utterance(moment, starts, pcm, before, self._activity.noise.level)
 
-    def _resumed(self) -> _Utterance | None:
-        """What was taken for an answer, if it goes on now."""
-        answered, self._answered = self._answered, None
-        return answered and replace(answered, is_over=False, amends=True, news=asyncio.Event())
-
-    def _follow_up(self, answered: _Utterance, pcm: bytes) -> None:
-        """It may go on as long as one that is no answer may pause."""
+    def _await_more(self, answered: _Utterance, pcm: bytes) -> None:
+        """Until LATE what she says next still belongs to it."""
         answered.pcm += pcm
         if self.now - answered.last_voice >= LATE or answered.seconds >= LONGEST:
             self._answered = None
@@ -296,7 +294,7 @@ class Listener:
                 heard = await self._hear(utterance)
             except Exception:
                 log.exception("the ears fail; what was said is not understood")
-                heard = utterance.heard((), None)
+                heard = utterance.unheard()
             self._end(utterance)
             if heard is not None:
                 self._tell(heard)
@@ -316,11 +314,12 @@ class Listener:
             if attempt is not None and utterance.is_over and attempt.is_outdated(utterance):
                 continue  # it went on, and ended, while the ears were at its first half
             if utterance.is_over or (attempt is not None and attempt.is_answer(utterance)):
-                self._answered = None if utterance.is_over else utterance
+                is_early = not utterance.is_over
                 self._end(utterance)
                 if attempt is not None and attempt.is_a_machines:
                     self._tell_noise(Noise.MACHINE)
                     return None
+                self._answered = utterance.resumed(attempt.question) if attempt and is_early else None
                 pitch = await asyncio.to_thread(median_pitch, utterance.heard_pcm())
                 readings = attempt.hearing.readings if attempt is not None else ()
                 return utterance.heard(words or (), pitch, readings)
@@ -333,7 +332,7 @@ class Listener:
 
     async def _understand(self, utterance: _Utterance, attempt: _Attempt | None) -> _Attempt | None:
         """Take what is new of it; from its beginning when the question is another, or speech went on after all."""
-        question = self._question
+        question = utterance.answered or self._question
         if self._ears is None or question is None:
             return None
         if attempt is None or attempt.question is not question or attempt.is_outdated(utterance):
@@ -366,8 +365,8 @@ class _Utterance:
     silence: float = 0.0
     """After the last voice."""
     is_over: bool = False
-    amends: bool = False
-    """It was taken for an answer before it went on."""
+    answered: Question | None = None
+    """What it was taken for an answer to before it went on."""
     is_suspect: bool = False
     """It may be a machine's greeting: what are its words so far?"""
     news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -451,7 +450,16 @@ class _Utterance:
     ) -> Heard:
         seconds = round(self.last_voice - self.began, 3)
         over_talk = self.behind > self.noise
-        return Heard(words or (Word(UNKNOWN, 0.0),), seconds, pitch, readings, over_talk, self.amends)
+        amends = self.answered is not None
+        return Heard(words or (Word(UNKNOWN, 0.0),), seconds, pitch, readings, over_talk, amends)
+
+    def resumed(self, answered: Question) -> _Utterance:
+        """The same speech, if it goes on."""
+        return replace(self, answered=answered, is_over=False, news=asyncio.Event())
+
+    def unheard(self) -> Heard:
+        """The ears have failed: that amends nothing."""
+        return replace(self.heard((), None), amends=False)
 
 
 @dataclass(slots=True)

@@ -201,11 +201,25 @@ async def test_a_word_said_after_the_prompt_is_the_answer(rig: Rig) -> None:
 
 async def test_who_has_gone_on_before_she_is_listened_to_has_answered_the_whole(rig: Rig) -> None:
     seen = await rig(
-        asks("greeting", "notice", "question", "greeting", "notice", "question", barge_in=False),
+        asks("greeting", "notice", "question", "word", "greeting", barge_in=False),
         says("четыре", during="greeting", after=0.2),
-        says("четыре пять", during="notice", after=0.5, amends=True),
+        says("четыре пять", during="notice", after=0.35, amends=True),
     )
     assert text(seen.result) == "четыре пять"
+    assert seen.heard == ["четыре", "четыре пять"]
+
+
+async def test_what_did_not_count_does_not_count_because_she_goes_on(rig: Rig) -> None:
+    async def conversation(line: ListeningLine) -> Any:
+        await line.say("greeting", barge_in=False)
+        return await asks("notice", "question", wait=0.1)(line)
+
+    seen = await rig(
+        conversation,
+        says("четыре", during="greeting", after=0.1),
+        says("четыре пять", during="notice", after=0.25, amends=True),
+    )
+    assert seen.result is None
     assert seen.heard == ["четыре", "четыре пять"]
 
 

@@ -270,6 +270,7 @@ async def test_who_speaks_over_talk_behind_her_is_heard_alone(start: Start) -> N
     await call.hear(silence(1), talk[: 8_000 * 3 // 2], near, talk)
     (moment, heard), *_ = [(moment, event) for moment, event in call.told if isinstance(event, Heard)]
     assert heard == Heard(words("три"), about(0.5), over_talk=True)
+    assert not any(event.amends for _, event in call.told if isinstance(event, Heard))
     assert moment == pytest.approx(1 + 1.5 + 0.5 + 0.3, abs=0.1)
     assert loud_seconds(ears.hearings[0].pcm) == pytest.approx(0.5, abs=0.2)
 
@@ -307,6 +308,27 @@ async def test_who_goes_on_after_a_pause_is_heard_whole(start: Start) -> None:
     first, second = ears.hearings
     assert loud_seconds(first.pcm) == about(0.4)
     assert loud_seconds(second.pcm) == about(0.8)
+
+
+async def test_who_goes_on_is_listened_to_as_before_whatever_is_asked_by_then(start: Start) -> None:
+    ears = ToldEars([words("три"), words("три пять")])
+    call = start(ears)
+    await call.hear(silence(1), voice(0.5), silence(0.3))
+    call.listener.expect(Question("thanks", ("да", "нет")))
+    await call.hear(voice(0.5), silence(1))
+    assert call.texts == ["три", "три пять"]
+    assert [hearing.phrases for hearing in ears.hearings] == [RATING.phrases] * 2
+
+
+async def test_ears_that_fail_when_she_goes_on_leave_her_answer_as_it_was(start: Start) -> None:
+    ears = ToldEars([words("три")])
+    call = start(ears)
+    await call.hear(silence(1), voice(0.5), silence(0.3))
+    ears.says.clear()
+    await call.hear(voice(0.5), silence(1))
+    assert [event for _, event in call.told if isinstance(event, Heard)] == [
+        Heard(words("три"), about(0.5)), Heard((Word(UNKNOWN, 0.0),), about(1.3)),
+    ]  # fmt: skip
 
 
 async def test_two_answers_are_two(start: Start) -> None:

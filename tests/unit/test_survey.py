@@ -114,6 +114,15 @@ def test_the_fake_is_a_line() -> None:
     assert line.hears
 
 
+def thanks_for(rating: str) -> str:
+    return "survey_sorry" if rating in {"один", "два"} else "survey_thanks"
+
+
+def goes_on(whole: str, answer: str) -> Act:
+    """From her answer, right after it."""
+    return says(whole, during=thanks_for(answer), after=0.1, amends=True)
+
+
 # A rating
 
 
@@ -171,23 +180,57 @@ async def test_who_takes_her_rating_back_is_asked_which_it_shall_be() -> None:
 
 
 @pytest.mark.parametrize(
-    ("began", "whole", "ratings"),
-    [("четыре", "четыре пять", [4, 5]), ("два", "два три", [2, 5]), ("пять", "пять [unk]", [5])],
+    ("began", "whole"), [("четыре", "четыре пять"), ("два", "два три"), ("пять", "пять этаж")]
 )
-async def test_who_goes_on_from_her_answer_to_what_is_none_is_asked_which_it_shall_be(
-    began: str, whole: str, ratings: list[int]
-) -> None:
-    thanks = "survey_sorry" if ratings[0] < 3 else "survey_thanks"
-    one = await talk(began, says(whole, during=thanks, after=0.1, amends=True), "пять")
-    assert one.line.prompts.count("survey_which") == 1
-    assert one.ratings == ratings
+async def test_who_goes_on_from_her_answer_to_what_is_none_is_asked_again(began: str, whole: str) -> None:
+    one = await talk(began, goes_on(whole, began), "пять")
+    assert one.line.prompts == [*ASKED, thanks_for(began), "survey_clearer", "survey_thanks"]
+    assert one.ratings[-1] == 5
 
 
-@pytest.mark.parametrize("whole", ["пять спасибо", "пять пять", "пять ну да"])
-async def test_who_goes_on_from_her_answer_to_the_same_has_answered(whole: str) -> None:
-    one = await talk("пять", says(whole, during="survey_thanks", after=0.1, amends=True))
+async def test_who_goes_on_from_her_answer_and_then_says_nothing_has_rated_nothing() -> None:
+    one = await talk("четыре", goes_on("четыре пять", "четыре"))
+    assert one.results == [Result.RATED, Result.NOT_UNDERSTOOD]
+    gone = await talk("два", goes_on("два три", "два"), hangs_up(during="survey_clearer"))
+    assert gone.results == [Result.RATED, Result.HUNG_UP]
+
+
+async def test_who_goes_on_from_her_answer_to_another_has_given_that() -> None:
+    one = await talk("два", goes_on("два нет четыре", "два"))
+    assert one.ratings == [2, 4]
+    assert one.line.prompts == [*ASKED, "survey_sorry", "survey_thanks"]
+
+
+@pytest.mark.parametrize("whole", ["пять спасибо", "пять пять", "пять с плюсом"])
+async def test_who_goes_on_from_her_answer_to_the_same_is_told_to_have_given_it_once(whole: str) -> None:
+    one = await talk("пять", goes_on(whole, "пять"))
     assert one.ratings == [5]
-    assert one.line.prompts == [*ASKED, "survey_thanks"]
+    assert one.line.prompts == [*ASKED, "survey_thanks", "survey_thanks"]
+
+
+async def test_the_same_sound_heard_again_confirms_nothing() -> None:
+    whole = says("четыре", during="survey_confirm_4", after=0.1, sure=FAINTLY, amends=True)
+    one = await talk(faintly("четыре"), whole, hangs_up(during="survey_confirm_4", nth=2))
+    assert one.results == [Result.HUNG_UP]
+    never = says("больше не звоните", during="survey_confirm_opt_out", after=0.1, sure=FAINTLY, amends=True)
+    one = await talk(faintly("больше не звоните"), never, hangs_up(during="survey_confirm_opt_out", nth=2))
+    assert one.results == [Result.HUNG_UP]
+
+
+async def test_what_she_goes_on_from_is_understood_by_the_question_it_answered() -> None:
+    one = await talk(
+        faintly("четыре"), "да", says("да конечно", during="survey_thanks", after=0.1, amends=True)
+    )
+    assert one.ratings == [4]
+    assert one.line.prompts == [*ASKED, "survey_confirm_4", "survey_thanks", "survey_thanks"]
+
+
+async def test_a_key_is_not_taken_back_by_what_she_goes_on_to_say() -> None:
+    key = presses("3", during="survey_thanks", after=0.1)
+    one = await talk(
+        "четыре", key, says("четыре пять", during="survey_thanks", nth=2, after=0.1, amends=True)
+    )
+    assert one.ratings == [4, 3]
 
 
 @pytest.mark.parametrize("last_words", ["хорошо", "хорошо до свидания", "отлично спасибо", "спасибо", "да"])
