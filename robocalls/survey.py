@@ -517,19 +517,8 @@ class _Talk:
     async def hear(
         self, *prompts: str, about: str = "rating", wait: float = ANSWER_WAIT, barge_in: bool = True
     ) -> Reply:
-        answer: Answer
-        if self.whole:
-            answer, self.whole = self.whole, None
-        else:
-            if self.asks == MOST_ASKS or self.now() >= self.until:
-                raise _Enough
-            self.asks += 1
-            question = self.pack.question(about)
-            answer = await self.line.ask(*prompts, question=question, wait=wait, barge_in=barge_in)
-            if isinstance(answer, Heard) and answer.amends and self.answered:
-                self.whole = answer
-                raise _WentOn
-        self.answered = self.turn if isinstance(answer, Heard) else None
+        answer = self.whole or await self.listen(*prompts, about=about, wait=wait, barge_in=barge_in)
+        self.whole, self.answered = None, self.turn if isinstance(answer, Heard) else None
         match answer:
             case Key(digit):
                 return self.pressed(digit, about)
@@ -538,6 +527,17 @@ class _Talk:
             case Noise():
                 return answer
         return Lost.SILENCE
+
+    async def listen(self, *prompts: str, about: str, wait: float, barge_in: bool) -> Answer:
+        if self.asks == MOST_ASKS or self.now() >= self.until:
+            raise _Enough
+        self.asks += 1
+        question = self.pack.question(about)
+        answer = await self.line.ask(*prompts, question=question, wait=wait, barge_in=barge_in)
+        if isinstance(answer, Heard) and answer.amends and self.answered:
+            self.whole = answer
+            raise _WentOn
+        return answer
 
     def pressed(self, digit: str, about: str) -> Reply:
         self.is_there = True
