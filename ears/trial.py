@@ -34,7 +34,7 @@ OF_EACH = 100
 """Pieces of one source at most: what is true of the many mouths of a machine is not of people."""
 HARSH = 0.2
 """A fifth as often in noise, or badly, as what was learned from: most lines are good."""
-ANSWERS = 0.4
+ANSWERS = 0.35
 """So much of what is heard counts as answers. (Of the pieces fewer are one; of those that people say hardly any.)"""
 QUESTION = "rating"
 SEED = 77

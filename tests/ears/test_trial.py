@@ -87,7 +87,7 @@ def test_a_confidence_is_worth_as_much_however_many_pieces_are_no_answers(others
     mistaken = (1 - ANSWERS) / 5
     made = worth([*answers, *spurious, *silent])
     assert made.of(0.9) == pytest.approx(ANSWERS / (ANSWERS + mistaken), abs=0.01)
-    assert "40% of it counted as answers" in made.made_on
+    assert f"{ANSWERS:.0%} of it counted as answers" in made.made_on
 
 
 def test_one_piece_in_twenty_is_reserved_by_what_is_said_in_it() -> None:
