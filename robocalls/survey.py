@@ -36,6 +36,7 @@ STUMBLES = 2
 ANSWER_WAIT, KEY_WAIT, SORRY_WAIT, THANKS_WAIT = 5.0, 8.0, 0.6, 1.5
 GROWN_UP_WAIT, GROWN_UP_WAITS = 15.0, 3
 COMMENT_WAIT, COMMENT_AT_MOST = 4.0, 45.0
+VERDICTS = {Result.RATED, Result.NOT_DONE}
 LOW, GOOD = 2, 4
 """Up to LOW the job counts as badly done: the ticket is opened again. From GOOD on a rating says that it was done
 after all, whatever was said before."""
@@ -140,14 +141,12 @@ async def survey(
     except HungUp:
         talk.was_hung_up()
         raise
+    finally:
+        talk.settle()
 
 
 class _Enough(Exception):
     """So often, or so long, nobody should be asked."""
-
-
-class _WentOn(Exception):
-    """She has gone on from what was taken for her answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +155,14 @@ class _Turn:
 
     step: Step
     known: Mapping[str, Any]
+
+
+class _WentOn(Exception):
+    """She has gone on from what was taken for her answer."""
+
+    def __init__(self, turn: _Turn, whole: Heard) -> None:
+        super().__init__(whole.text)
+        self.turn, self.whole = turn, whole
 
 
 @dataclass(slots=True)
@@ -172,11 +179,11 @@ class _Talk:
     written: Said | None = None
     """The answer that was told last."""
     turn: _Turn | None = None
-    """The one it is."""
+    """The step that is being taken."""
     answered: _Turn | None = None
-    """The one in which she has just said something."""
+    """The one that has heard her last; None once she has pressed a key or kept silent."""
     whole: Heard | None = None
-    """All that she said in it, if that was more."""
+    """All that she said in it, while it is taken again."""
 
     # what is known, from here on: a step is taken back with all that was learned in it
     told: Said | None = None
@@ -204,11 +211,11 @@ class _Talk:
         self.turn = _Turn(step, {name: getattr(self, name) for name in KNOWN})
         try:
             return await step()
-        except _WentOn:
-            assert self.answered
-            for name, value in self.answered.known.items():
+        except _WentOn as more:
+            for name, value in more.turn.known.items():
                 setattr(self, name, value)
-            return self.answered.step
+            self.whole = more.whole
+            return more.turn.step
 
     # the rating
 
@@ -288,9 +295,12 @@ class _Talk:
 
     async def thank(self) -> Step | Ending:
         """«Ой, нет, четыре» is still heard; «хорошо, до свидания» is no four."""
+        went_on = self.whole is not None
         reply = await self.hear("survey_thanks", about="yes_no", wait=THANKS_WAIT)
         match reply:
             case Wants(Intent.NO):
+                return self.ask_which
+            case Lost.UNSURE if went_on:
                 return self.ask_which
             case Lost() | Wants(Intent.YES | Intent.REPEAT):
                 return HangUp()
@@ -518,7 +528,8 @@ class _Talk:
         self, *prompts: str, about: str = "rating", wait: float = ANSWER_WAIT, barge_in: bool = True
     ) -> Reply:
         answer = self.whole or await self.listen(*prompts, about=about, wait=wait, barge_in=barge_in)
-        self.whole, self.answered = None, self.turn if isinstance(answer, Heard) else None
+        self.whole = None
+        self.answered = self.turn if isinstance(answer, Heard) else None
         match answer:
             case Key(digit):
                 return self.pressed(digit, about)
@@ -532,11 +543,11 @@ class _Talk:
         if self.asks == MOST_ASKS or self.now() >= self.until:
             raise _Enough
         self.asks += 1
+        self.settle()
         question = self.pack.question(about)
         answer = await self.line.ask(*prompts, question=question, wait=wait, barge_in=barge_in)
         if isinstance(answer, Heard) and answer.amends and self.answered:
-            self.whole = answer
-            raise _WentOn
+            raise _WentOn(self.answered, answer)
         return answer
 
     def pressed(self, digit: str, about: str) -> Reply:
@@ -579,8 +590,18 @@ class _Talk:
         return reply
 
     def says(self, said: Said) -> None:
-        """It stands; told is it once, however often it is said."""
+        if said.result not in VERDICTS:
+            self.settle()  # a wish leaves the verdict before it
         self.told = said
+        self.write(said)
+
+    def settle(self) -> None:
+        """What she went on from was told: what stands is told instead."""
+        if self.written is not None:
+            self.write(self.told or Said(Result.NOT_UNDERSTOOD, By.EARS, None, {"asks": self.asks}))
+
+    def write(self, said: Said) -> None:
+        """Once, however often it is said."""
         if self.written is None or (said.result, said.rating) != (self.written.result, self.written.rating):
             self.written = said
             self.tell(said)

@@ -252,6 +252,7 @@ class FakeListeningLine:
         answer = self._answers[0]
         if isinstance(answer, Key):
             self._forget()
+        self._counted &= len(self._answers) == 1
         self._answers.clear()
         return answer
 

@@ -209,6 +209,21 @@ async def test_who_has_gone_on_before_she_is_listened_to_has_answered_the_whole(
     assert seen.heard == ["четыре", "четыре пять"]
 
 
+async def test_what_came_after_an_answer_does_not_come_back_when_it_is_gone_on_from(rig: Rig) -> None:
+    async def conversation(line: ListeningLine) -> list[Any]:
+        first = await asks("greeting", "notice", "question", barge_in=False)(line)
+        return [first, await asks("greeting", wait=0.1)(line)]
+
+    seen = await rig(
+        conversation,
+        says("алло", during="greeting", after=0.1),
+        says("четыре", during="notice", after=0.4),
+        says("четыре пять", during="greeting", nth=2, after=0.02, amends=True),
+    )
+    first, second = seen.result
+    assert (text(first), second) == ("алло", None)
+
+
 async def test_what_did_not_count_does_not_count_because_she_goes_on(rig: Rig) -> None:
     async def conversation(line: ListeningLine) -> Any:
         await line.say("greeting", barge_in=False)

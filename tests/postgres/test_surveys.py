@@ -1413,6 +1413,24 @@ async def test_what_she_wishes_after_a_rating_leaves_the_rating(town: Town, wish
     assert opted_out == (wish is Result.OPTED_OUT)
 
 
+@pytest.mark.parametrize("wish", [Result.OPTED_OUT, Result.HUMAN, Result.REFUSED, Result.LATER])
+async def test_what_she_wishes_after_she_has_taken_her_rating_back_leaves_none(
+    town: Town, wish: Result
+) -> None:
+    number = await town.closed()
+    before = await town.the_ticket(number)
+    await town.looks(0)
+    await town.says(Result.RATED, 0.1, 2)
+    await town.says(Result.NOT_UNDERSTOOD, 0.101, key="said/2", by=By.EARS)
+    await town.says(wish, 0.11, key="said/3")
+    assert await town.the_ticket(number) == before
+    await town.ends(Outcome.SURVEYED, 0.2)
+    await town.looks(0.3)
+    status, result, rating, _ = await town.stands()
+    assert rating is None
+    assert (status, result) == (("planned", None) if wish is Result.LATER else ("done", wish))
+
+
 @pytest.mark.parametrize(("by", "how"), [(By.VOICE, "word"), (By.KEY, "key")])
 async def test_who_wants_no_more_calls_is_rung_no_more_about_anything(town: Town, by: By, how: str) -> None:
     await town.closed()

@@ -192,7 +192,40 @@ async def test_who_goes_on_from_her_answer_and_then_says_nothing_has_rated_nothi
     one = await talk("четыре", goes_on("четыре пять", "четыре"))
     assert one.results == [Result.RATED, Result.NOT_UNDERSTOOD]
     gone = await talk("два", goes_on("два три", "два"), hangs_up(during="survey_clearer"))
-    assert gone.results == [Result.RATED, Result.HUNG_UP]
+    assert gone.results == [Result.RATED, Result.NOT_UNDERSTOOD, Result.HUNG_UP]
+
+
+@pytest.mark.parametrize(
+    ("wish", "result"),
+    [
+        ("соедините с диспетчером", Result.HUMAN),
+        ("не хочу отвечать", Result.REFUSED),
+        ("больше не звоните", Result.OPTED_OUT),
+        ("перезвоните позже", Result.LATER),
+    ],
+)
+async def test_a_wish_does_not_leave_the_rating_that_she_went_on_from(wish: str, result: Result) -> None:
+    one = await talk("четыре", goes_on("четыре пять", "четыре"), wish)
+    assert one.results == [Result.RATED, Result.NOT_UNDERSTOOD, result]
+
+
+async def test_who_goes_on_from_a_judgement_to_a_wish_has_rated_nothing() -> None:
+    one = await talk("хорошо", goes_on("хорошо перезвоните позже", "хорошо"))
+    assert one.results == [Result.RATED, Result.NOT_UNDERSTOOD, Result.LATER]
+
+
+async def test_what_she_said_before_stands_again_when_what_replaced_it_is_taken_back() -> None:
+    again = says("пять этаж", during="survey_thanks", after=0.1, amends=True)
+    gone = hangs_up(during="survey_comment")
+    one = await talk("не сделали", says("пять", during="survey_sorry"), again, gone)
+    assert one.results == [Result.NOT_DONE, Result.RATED, Result.NOT_DONE]
+
+
+async def test_who_goes_on_from_a_correction_to_what_is_none_is_asked_which_it_shall_be() -> None:
+    again = says("нет два три", during="survey_sorry", after=0.1, amends=True)
+    one = await talk("пять", says("нет два", during="survey_thanks"), again, "три")
+    assert one.ratings == [5, 2, 5, 3]
+    assert one.line.prompts[-2:] == ["survey_which", "survey_thanks"]
 
 
 async def test_who_goes_on_from_her_answer_to_another_has_given_that() -> None:
