@@ -80,7 +80,7 @@ class BenchSpeech:
         self._home.mkdir(parents=True, exist_ok=True)
         self._plan, self._is_test = plan, voices == "held-out"
         native = clips.native_tree(settings.native or settings.home / "native" / "root")
-        known = clips.voices_for(*(model.name for model in models))
+        known = clips.voices_for(*map(clips.name_of, models))
         used = known.held_out if self._is_test else known.training
         self._settings = settings
         self._pictures: Sequence[pictures.Picture] = ()
@@ -106,7 +106,7 @@ class BenchSpeech:
         ]
         self.measured = [
             Measured(
-                clips.called(model.name), clips.voices_for(model.name), used,
+                clips.called(model.name), clips.voices_for(clips.name_of(model)), used,
                 f"{datetime.now():%d.%m.%Y}", machine(),  # noqa: DTZ005
                 size=size_of(model), calibration=calibration.of_model(model),
             )

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from shutil import copyfile
 from typing import ClassVar, cast
 
 import numpy as np
@@ -196,6 +197,16 @@ def test_a_model_is_not_tested_with_voices_it_learned_from_nor_with_their_siblin
     voices = clips.voices_for(MODEL)
     assert voices.held_out == ("artemiy", "tatiana", "timofey", "umka", "vsevolod", "yuriy")
     assert {"aleksandr-hq", "vitaliy-ng"} <= set(voices.training)
+
+
+def test_a_model_of_ours_is_known_wherever_it_lies(tmp_path: Path) -> None:
+    here = Path(__file__).parents[2] / "ears" / "model"
+    elsewhere = tmp_path / "another-seed"
+    elsewhere.mkdir()
+    assert clips.name_of(elsewhere) == "another-seed"
+    copyfile(here / "made.json", elsewhere / "made.json")
+    assert clips.voices_for(clips.name_of(elsewhere)) == clips.voices_for(clips.name_of(here))
+    assert "anna" in clips.voices_for(clips.name_of(elsewhere)).training
 
 
 def test_a_model_nobody_wrote_down_is_tested_with_every_voice() -> None:
