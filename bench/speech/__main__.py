@@ -34,7 +34,7 @@ from ivr.dialplan.understanding import Pack
 from ivr.errors import DozvonError, MissingPart
 from ivr.settings import Settings
 from ivr.speech import calibration
-from ivr.speech.models import choose_model
+from ivr.speech.models import choose_model, name_of
 
 PARTS = ("table", "voices", "unseen", "pictures", "latency", "bargein", "capacity", "streams")
 PROJECT = Path(__file__).resolve().parents[2]
@@ -80,7 +80,7 @@ class BenchSpeech:
         self._home.mkdir(parents=True, exist_ok=True)
         self._plan, self._is_test = plan, voices == "held-out"
         native = clips.native_tree(settings.native or settings.home / "native" / "root")
-        known = clips.voices_for(*map(clips.name_of, models))
+        known = clips.voices_for(*map(name_of, models))
         used = known.held_out if self._is_test else known.training
         self._settings = settings
         self._pictures: Sequence[pictures.Picture] = ()
@@ -106,7 +106,7 @@ class BenchSpeech:
         ]
         self.measured = [
             Measured(
-                clips.called(model.name), clips.voices_for(clips.name_of(model)), used,
+                clips.called(model.name), clips.voices_for(name_of(model)), used,
                 f"{datetime.now():%d.%m.%Y}", machine(),  # noqa: DTZ005
                 size=size_of(model), calibration=calibration.of_model(model),
             )

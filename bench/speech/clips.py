@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import random
 import sys
 import tomllib
@@ -138,7 +137,7 @@ def read_phrases(file: Path = HERE / "phrases.toml") -> list[Phrase]:
 
 
 def voices_for(*models: str) -> Voices:
-    """By the names of the models (`name_of`): who is held out is held out from all of them.
+    """By the names of the models (`ivr.speech.models.name_of`): who is held out is held out from all of them.
 
     A voice counts as trained on when a sibling of it was.
     """
@@ -154,14 +153,6 @@ def voices_for(*models: str) -> Voices:
         free=tuple(free),
         person_in_training=any(entry.get("human_trained_on", False) for entry in known),
     )
-
-
-def name_of(model: Path) -> str:
-    """What the list of voices knows a model by: the name on its card, wherever it lies, or that of its folder."""
-    try:
-        return str(json.loads((model / "made.json").read_text("utf-8"))["name"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return model.name
 
 
 def called(model: str) -> str:

@@ -35,7 +35,7 @@ from ivr.errors import DialplanError
 from ivr.heard import UNKNOWN, Reading, Word
 from ivr.speech.calibration import AS_IT_IS, Calibration, of_model
 from ivr.speech.graph import LEXICON, Lexicon
-from ivr.speech.models import PROJECT, cannot_load, check_model, mfcc_options, native_rate
+from ivr.speech.models import PROJECT, cannot_load, check_model, made, mfcc_options, name_of, native_rate
 from ivr.speech.sound import as_alaw, as_pcm, as_prompt
 from ivr.speech.voice import Voice, at_rate
 
@@ -109,27 +109,16 @@ def open_ears(folder: Path, threads: int | None = None, *, calibrated: bool = Tr
         model = vosk.Model(str(folder))
     except Exception as error:  # vosk says nothing more exact
         raise cannot_load(folder, str(error)) from error
-    made = _made(folder)
-    name = made.get("name")
     return Vosk(
-        name if isinstance(name, str) and name else folder.name,
+        name_of(folder),
         model,
         _rate(folder),
         threads,
         calibration,
         knows_lengths=(folder / BOUNDARIES).exists(),
-        knows_noise=made.get("knows_noise") is True,
+        knows_noise=made(folder).get("knows_noise") is True,
         alike=_alike(folder),
     )
-
-
-def _made(folder: Path) -> Mapping[str, object]:
-    """What the model says of itself: its name, which is one wherever it lies, and whether it learned from noise."""
-    try:
-        made = json.loads((folder / "made.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return made if isinstance(made, dict) else {}
 
 
 def _alike(folder: Path) -> Mapping[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,14 +126,26 @@ def mfcc_options(folder: Path) -> dict[str, str]:
     return dict(re.findall(r"^\s*--([\w-]+)=(\S+)", conf, re.MULTILINE))
 
 
+def made(folder: Path) -> Mapping[str, object]:
+    """What the model says of itself in `made.json`; nothing where nobody has written one."""
+    try:
+        said = json.loads((folder / "made.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def name_of(folder: Path) -> str:
+    """What it calls itself, which is one wherever it lies, or else its folder's name."""
+    name = made(folder).get("name")
+    return name if isinstance(name, str) and name else folder.name
+
+
 def licence(folder: Path) -> str | None:
     """What the folder itself says of its licence: in `made.json`, or in a line of `README.md`."""
-    try:
-        made = json.loads((folder / "made.json").read_text("utf-8"))
-        if isinstance(said := made.get("licence") or made.get("license"), str):
-            return said
-    except (OSError, ValueError, AttributeError):
-        pass  # nobody must have written one
+    said = made(folder)
+    if isinstance(named := said.get("licence") or said.get("license"), str):
+        return named
     try:
         lines = (folder / "README.md").read_text("utf-8").splitlines()
     except (OSError, ValueError):

@@ -203,10 +203,10 @@ def test_a_model_of_ours_is_known_wherever_it_lies(tmp_path: Path) -> None:
     here = Path(__file__).parents[2] / "ears" / "model"
     elsewhere = tmp_path / "another-seed"
     elsewhere.mkdir()
-    assert clips.name_of(elsewhere) == "another-seed"
+    assert models.name_of(elsewhere) == "another-seed"
     copyfile(here / "made.json", elsewhere / "made.json")
-    assert clips.voices_for(clips.name_of(elsewhere)) == clips.voices_for(clips.name_of(here))
-    assert "anna" in clips.voices_for(clips.name_of(elsewhere)).training
+    assert clips.voices_for(models.name_of(elsewhere)) == clips.voices_for(models.name_of(here))
+    assert "anna" in clips.voices_for(models.name_of(elsewhere)).training
 
 
 def test_a_model_nobody_wrote_down_is_tested_with_every_voice() -> None:
